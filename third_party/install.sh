@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that pylabhub builds and tests with. Says what it installs; does nothing when all is there.
+#
+#   third_party/install.sh [build] [bench] [check]     default: build
+#
+#   build  compiler, Bazel and the libraries
+#   bench  the peers that tests/bench measures
+#   check  formatters and analysers
+set -euo pipefail
+
+packages_of() {
+  case "$1" in
+    build)
+      echo bazel-bootstrap bazel-rules-java bazel-rules-proto g++ grpc-proto openssl procps python3 \
+        libabsl-dev libbenchmark-dev libboost1.81-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev \
+        libprotobuf-dev libspdlog-dev libssl-dev libxxhash-dev nlohmann-json3-dev \
+        protobuf-compiler protobuf-compiler-grpc
+      ;;
+    bench) echo iceoryx libiceoryx-posh-dev ;;
+    check) echo clang-format clang-tidy ;;
+    *)
+      echo "third_party/install.sh: unknown group '$1'; use build, bench or check" >&2
+      exit 2
+      ;;
+  esac
+}
+
+wanted=()
+for group in "${@:-build}"; do
+  # In two steps: an unknown group must end the script, and it would not from inside <( ).
+  list=$(packages_of "$group")
+  read -ra names <<<"$list"
+  wanted+=("${names[@]}")
+done
+
+missing=()
+for name in "${wanted[@]}"; do
+  dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || {
+    echo "These Debian packages are missing; install them as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  }
+  sudo=(sudo)
+fi
+echo "Installing with apt: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${sudo[@]}" apt-get update -q && "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  cat "$log" >&2
+  echo "third_party/install.sh: apt-get failed; its output is above" >&2
+  exit 1
+fi
