@@ -1,0 +1,47 @@
+// Who a certificate says its holder is: the one rule that broker and client share.
+//
+// The identity is, in this order:
+//   1. the SPIFFE URI among the subject alternative names, as it stands ("spiffe://lab.example/sampler");
+//      a certificate with two of them is refused;
+//   2. else the first DNS name among the subject alternative names, in lower case ("sampler.lab.example");
+//   3. else the subject's common name, as it stands ("sampler"); a subject with two of them is refused.
+// Other URIs, addresses and e-mail names are no identity. A DNS or common name that contains "://" is
+// refused, so that it cannot be taken for a URI; so is one that is empty, longer than 2048 bytes, or holds a
+// control character.
+//
+// The rule reads a certificate that the TLS handshake has verified already: it checks no signature and no
+// date.
+//
+// Thread safety: free functions with no shared state.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace pylabhub::tls {
+
+// The identity that the first certificate of `certificate_pem` (a leaf, or a chain that starts with it)
+// proves.
+//
+// Errors:
+//   kInvalidArgument  not a PEM certificate, or none of the three names is there, or the one that counts is
+//   refused above
+absl::StatusOr<std::string> IdentityOf(absl::string_view certificate_pem);
+
+// What a person asks of a certificate.
+struct CertificateSummary {
+  std::string identity;  // empty when IdentityOf refuses it
+  std::string subject;   // RFC 2253
+  std::string issuer;    // RFC 2253
+  absl::Time not_before;
+  absl::Time expire_time;
+};
+
+// Errors:
+//   kInvalidArgument  not a PEM certificate
+absl::StatusOr<CertificateSummary> Summarize(absl::string_view certificate_pem);
+
+}  // namespace pylabhub::tls
