@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Runs every test. The last line is `N passed, N failed` (and `, N skipped`); exit 0 only if some ran and none failed.
+#
+#   tests/run.sh         packages, format, bazel test //..., clang-tidy, nothing left in /dev/shm
+#   tests/run.sh --all   also AddressSanitizer with UBSan, ThreadSanitizer, and tests tagged `soak` or `container`
+#
+# What it counts are test cases; each step that is not a Bazel test counts as one. Needs Debian 12; installs the rest.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+all=
+for argument in "$@"; do
+  case "$argument" in
+    --all) all=1 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' tests/run.sh && exit 0 ;;
+    *) echo "tests/run.sh: unknown argument '$argument'; use --all or nothing" >&2 && exit 2 ;;
+  esac
+done
+
+passed=0
+failed=0
+skipped=0
+failures=()
+
+say() { printf '\n== %s\n' "$*"; }
+
+# verdict NAME STATUS: counts a step that is not a Bazel test.
+verdict() {
+  if [ "$2" -eq 0 ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    failures+=("$1")
+    echo "FAILED: $1"
+  fi
+}
+
+finish() {
+  local tail=
+  [ "$skipped" -gt 0 ] && tail=", $skipped skipped"
+  [ ${#failures[@]} -gt 0 ] && printf '\nFailed steps: %s\n' "${failures[*]}"
+  printf '\n%s passed, %s failed%s\n' "$passed" "$failed" "$tail"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+  exit
+}
+
+# Bazel keeps its output under the home folder, and refuses to start without one.
+use_a_home_that_works() {
+  [ -n "${HOME:-}" ] && [ -d "$HOME" ] && [ -w "$HOME" ] && return
+  HOME="${TMPDIR:-/tmp}/pylabhub-home-$(id -u)"
+  mkdir -p -m 0700 "$HOME"
+  [ -O "$HOME" ] || { echo "tests/run.sh: $HOME belongs to somebody else; set HOME" >&2 && exit 1; }
+  export HOME
+  echo "HOME is not a folder that can be written; using $HOME"
+}
+
+bazel_options=(--config=opt --color=no --curses=no)
+startup_options=()
+if [ -n "${CI:-}" ]; then
+  # A server of its own that goes away by itself, should this script be killed before it can tell it to.
+  startup_options=(--max_idle_secs=60)
+fi
+
+run_bazel() { bazel "${startup_options[@]}" "$@" </dev/null; }
+
+# bazel_test NAME OPTION... TARGET...: runs tests, and adds what their reports say to the count.
+bazel_test() {
+  local name=$1 events status counts
+  shift
+  say "$name"
+  events=$(mktemp "$scratch/events.XXXXXX")
+  run_bazel test "${bazel_options[@]}" --keep_going --build_event_json_file="$events" "$@"
+  status=$?
+  counts=$(python3 tests/lint/count_tests.py "$events")
+  local its_passed its_failed its_skipped
+  read -r its_passed its_failed its_skipped <<<"$counts"
+  # 4 means that no test matched, which is no failure of a filter; any other status must show in the count.
+  [ "$status" -ne 0 ] && [ "$status" -ne 4 ] && [ "$its_failed" -eq 0 ] && its_failed=1
+  passed=$((passed + its_passed))
+  failed=$((failed + its_failed))
+  skipped=$((skipped + its_skipped))
+  [ "$its_failed" -gt 0 ] && failures+=("$name")
+  echo "$name: $its_passed passed, $its_failed failed, $its_skipped skipped"
+}
+
+check_format() {
+  say "clang-format"
+  local sources=()
+  mapfile -t sources < <(find broker client proto shm tests third_party -name node_modules -prune -o \
+    \( -name '*.cc' -o -name '*.h' \) -print)
+  [ ${#sources[@]} -eq 0 ] || clang-format --dry-run -Werror "${sources[@]}"
+  verdict clang-format $?
+}
+
+check_with_clang_tidy() {
+  say "clang-tidy"
+  run_bazel build "${bazel_options[@]}" --config=tidy //...
+  verdict clang-tidy $?
+}
+
+shared_memory_names() { find /dev/shm -mindepth 1 -maxdepth 1 -user "$(id -u)" -printf '%f\n' | sort; }
+
+# What the tests left in /dev/shm. A name that a living process still maps or holds open is somebody's, not a leak.
+check_shared_memory() {
+  say "nothing left in /dev/shm"
+  local name leaked=0
+  while read -r name; do
+    if ! cat /proc/[0-9]*/maps 2>/dev/null | grep -qF "/dev/shm/$name" &&
+      ! find /proc/[0-9]*/fd -lname "/dev/shm/$name" 2>/dev/null | grep -q . && [ -e "/dev/shm/$name" ]; then
+      echo "left behind: /dev/shm/$name"
+      leaked=1
+    fi
+  done < <(comm -13 "$scratch/shm_before" <(shared_memory_names))
+  verdict "nothing left in /dev/shm" "$leaked"
+}
+
+say "packages"
+third_party/install.sh build check || { failed=1 && failures+=(packages) && finish; }
+use_a_home_that_works
+scratch=$(mktemp -d)
+clean_up() {
+  rm -rf "$scratch"
+  [ -z "${CI:-}" ] || run_bazel shutdown
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+shared_memory_names >"$scratch/shm_before"
+
+check_format
+bazel_test "tests" //...
+check_with_clang_tidy
+if [ -n "$all" ]; then
+  bazel_test "tests with AddressSanitizer and UBSan" --config=asan //...
+  bazel_test "tests with ThreadSanitizer" --config=tsan //...
+  large=$(run_bazel query --noshow_progress 'attr(tags, "\b(soak|container)\b", tests(//...))' 2>/dev/null)
+  # shellcheck disable=SC2086  # One label a line.
+  [ -z "$large" ] || bazel_test "soaks and containers" $large
+fi
+check_shared_memory
+finish
