@@ -25,8 +25,8 @@ MAY_USE = {
 # Headers of Debian's libraries -> the files that may include them. A path ending in / is a folder.
 FENCED_HEADERS = {
     # The wire: shm works with no broker, and must build with no gRPC.
-    r"grpc(pp|\+\+)?/": ["broker/", "client/", "tests/"],
-    r"google/(protobuf|rpc)/": ["broker/", "client/", "tests/"],
+    r"grpc(pp|\+\+)?/": ["proto/", "broker/", "client/", "tests/"],
+    r"google/(protobuf|rpc)/": ["proto/", "broker/", "client/", "tests/"],
     # Command lines are read where a program starts, never in a library.
     r"CLI/": ["broker/main.cc", "broker/flags.", "client/cli/", "client/examples/", "tests/"],
     # A library hands its messages to a hook; only a program decides where they go.
@@ -104,7 +104,8 @@ def build_file_violations(path, text):
             viewer = _layer_of_label(label)
             if viewer and viewer != layer and layer not in MAY_USE[viewer]:
                 found.append(f"{path}: is visible to {label}, but {viewer} may not know {layer}")
-    if default_visibility != ["//visibility:private"]:
+    fixtures_for_tests = layer == "tests" and default_visibility == ["//tests:__subpackages__"]
+    if default_visibility != ["//visibility:private"] and not fixtures_for_tests:
         found.append(f'{path}: must start with package(default_visibility = ["//visibility:private"])')
     return found
 

@@ -108,6 +108,9 @@ class LayeringTest(unittest.TestCase):
         self.assert_breach("shm/BUILD.bazel", 'cc_library(name = "a")', "must start with package")
         self.assert_breach(
             "shm/BUILD.bazel", 'package(default_visibility = ["//visibility:public"])', "must start with package")
+        self.assert_breach(
+            "shm/BUILD.bazel", 'package(default_visibility = ["//tests:__subpackages__"])', "must start with package")
+        self.assert_clean("tests/support/BUILD.bazel", 'package(default_visibility = ["//tests:__subpackages__"])')
 
     def test_the_top_level_holds_only_what_is_listed(self):
         self.assert_breach("notes.txt", "", "does not belong at the top level")
