@@ -1,0 +1,334 @@
+#include "broker/channel_registry.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "broker/refusal.h"
+#include "broker/validate.h"
+
+namespace pylabhub::broker {
+namespace {
+
+// Between a channel's Register and its session's first Heartbeat lies one round trip.
+constexpr absl::Duration kNotReadyRetryDelay = absl::Milliseconds(50);
+constexpr absl::Duration kNotFoundRetryDelay = absl::Milliseconds(500);
+
+// What a channel counts for in its producer's account, until it is forgotten or taken over.
+Usage UsageOf(const ChannelSpec& spec) {
+  size_t bytes = spec.name.size() + spec.schema.size();
+  for (const auto& [key, value] : spec.metadata) bytes += key.size() + value.size();
+  return {.channels = 1, .spec_bytes = static_cast<int64_t>(bytes)};
+}
+
+absl::Status RefuseNotFound(absl::string_view name) {
+  return Refuse(
+      Reason::kChannelNotFound,
+      absl::StrCat("no channel \"", name, "\" is registered; start its producer, or check the name"),
+      {{"channel", std::string(name)}}, kNotFoundRetryDelay);
+}
+
+absl::Status RefuseSchema(const ChannelSpec& actual, absl::string_view expected_schema_hash) {
+  const std::string expected = absl::BytesToHexString(expected_schema_hash);
+  const std::string found = absl::BytesToHexString(actual.schema_hash);
+  return Refuse(
+      Reason::kSchemaMismatch,
+      absl::StrCat("channel \"", actual.name, "\" has schema ", found, " (version ", actual.schema_version,
+                   "), not ", expected, "; use the same struct on both sides, or another channel"),
+      {{"channel", actual.name},
+       {"expected_schema_hash", expected},
+       {"actual_schema_hash", found},
+       {"actual_schema_version", absl::StrCat(actual.schema_version)}});
+}
+
+absl::Status RefuseUnregistered(absl::string_view channel) {
+  return Refuse(Reason::kNotRegistered, absl::StrCat("this session does not hold channel \"", channel, "\""),
+                {{"channel", std::string(channel)}});
+}
+
+absl::Status RefuseUnregistered(absl::string_view channel, absl::string_view consumer_id) {
+  return Refuse(
+      Reason::kNotRegistered,
+      absl::StrCat("this session has no consumer \"", consumer_id, "\" of channel \"", channel, "\""),
+      {{"channel", std::string(channel)}, {"consumer_id", std::string(consumer_id)}});
+}
+
+}  // namespace
+
+absl::StatusOr<ChannelView> ChannelRegistry::Register(const Caller& caller, ChannelSpec spec, bool force,
+                                                      absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateRegister(caller.session_id, spec); !status.ok()) return status;
+  const absl::StatusOr<Session*> session = sessions_.Find(caller);
+  if (!session.ok()) return session.status();
+
+  Record* held = table_.Find(spec.name);
+  if (held != nullptr) {
+    if (held->session_id == caller.session_id && held->spec->segment_id == spec.segment_id &&
+        held->spec->schema_hash == spec.schema_hash) {
+      sessions_.Renew(**session, now);
+      return ViewOf(*held);
+    }
+    if (absl::Status status = CheckMayReplace(*held, caller, spec, force, now); !status.ok()) return status;
+  }
+  if (absl::Status status = CheckRoomFor(spec, caller, *session == nullptr, held); !status.ok())
+    return status;
+
+  if (held != nullptr) {
+    usage_.Add(held->producer_identity, -UsageOf(*held->spec));
+    if (Session* former = sessions_.FindAnybodys(held->session_id)) former->channels.erase(spec.name);
+  }
+  usage_.Add(caller.identity, UsageOf(spec));
+  OpenOrRenew(*session, caller, now).channels.insert(spec.name);
+  return ViewOf(table_.Grant(std::move(spec), caller, now));
+}
+
+absl::Status ChannelRegistry::CheckMayReplace(const Record& held, const Caller& caller,
+                                              const ChannelSpec& spec, bool force, absl::Time now) {
+  if (held.state == ChannelState::kClosing) return absl::OkStatus();
+  if (force) {
+    if (held.producer_identity == caller.identity) return absl::OkStatus();
+    return Refuse(Reason::kForceDenied,
+                  absl::StrCat("channel \"", spec.name, "\" is held by \"", held.producer_identity,
+                               "\"; only the same identity may take it by force"),
+                  {{"channel", spec.name}, {"identity", caller.identity}});
+  }
+  if (held.spec->schema_hash != spec.schema_hash) return RefuseSchema(*held.spec, spec.schema_hash);
+  if (held.session_id == caller.session_id) return absl::OkStatus();
+  const absl::Duration left = ViewOf(held).lease_expire_time - now;
+  return Refuse(Reason::kChannelHeld,
+                absl::StrCat("channel \"", spec.name, "\" is held by \"", held.producer_identity,
+                             "\" (process ", held.spec->process.pid, " on host \"", held.spec->process.host,
+                             "\"); stop it, or wait until its lease ends in ", absl::FormatDuration(left)),
+                {{"channel", spec.name},
+                 {"holder", held.producer_identity},
+                 {"host", held.spec->process.host},
+                 {"pid", absl::StrCat(held.spec->process.pid)},
+                 {"epoch", absl::StrCat(held.epoch)}},
+                left);
+}
+
+absl::Status ChannelRegistry::CheckRoomFor(const ChannelSpec& spec, const Caller& caller, bool opens_session,
+                                           const Record* replaced) const {
+  Usage more = UsageOf(spec);
+  more.sessions = opens_session ? 1 : 0;
+  if (replaced == nullptr) return usage_.Check(caller.identity, more);
+  const Usage freed = UsageOf(*replaced->spec);
+  return usage_.Check(caller.identity, more, replaced->producer_identity, freed);
+}
+
+absl::StatusOr<ChannelView> ChannelRegistry::Discover(absl::string_view name,
+                                                      absl::string_view expected_schema_hash,
+                                                      absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateDiscover(name, expected_schema_hash); !status.ok()) return status;
+  const absl::StatusOr<Record*> record = FindReady(name, expected_schema_hash);
+  if (!record.ok()) return record.status();
+  return ViewOf(**record);
+}
+
+absl::StatusOr<ChannelTable::Record*> ChannelRegistry::FindReady(absl::string_view name,
+                                                                 absl::string_view expected_schema_hash) {
+  Record* record = table_.Find(name);
+  if (record == nullptr || record->state == ChannelState::kClosing) return RefuseNotFound(name);
+  if (!expected_schema_hash.empty() && record->spec->schema_hash != expected_schema_hash) {
+    return RefuseSchema(*record->spec, expected_schema_hash);
+  }
+  if (record->state == ChannelState::kReady) return record;
+  return Refuse(
+      Reason::kChannelNotReady,
+      absl::StrCat("channel \"", name, "\" is registered, but its producer has sent no Heartbeat yet"),
+      {{"channel", std::string(name)}, {"epoch", absl::StrCat(record->epoch)}}, kNotReadyRetryDelay);
+}
+
+absl::Status ChannelRegistry::Deregister(const Caller& caller, absl::string_view name, uint64_t epoch,
+                                         absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateDeregister(caller.session_id, name); !status.ok()) return status;
+  const absl::StatusOr<Session*> session = sessions_.Find(caller);
+  Record* record = table_.Find(name);
+  if (!session.ok() || record == nullptr || record->session_id != caller.session_id)
+    return RefuseUnregistered(name);
+  if (epoch != 0 && epoch != record->epoch) {
+    return Refuse(
+        Reason::kStaleEpoch,
+        absl::StrCat("channel \"", name, "\" is registered under epoch ", record->epoch, ", not ", epoch),
+        {{"channel", std::string(name)},
+         {"stated_epoch", absl::StrCat(epoch)},
+         {"epoch", absl::StrCat(record->epoch)}});
+  }
+  (*session)->channels.erase(record->spec->name);
+  table_.Close(*record, CloseReason::kDeregistered, now);
+  ForgetClosed(now);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ChannelView> ChannelRegistry::ConsumerRegister(const Caller& caller, const ConsumerSpec& spec,
+                                                              absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateConsumerRegister(caller.session_id, spec); !status.ok()) return status;
+  const absl::StatusOr<Session*> session = sessions_.Find(caller);
+  if (!session.ok()) return session.status();
+  const absl::StatusOr<Record*> record = FindReady(spec.channel_name, spec.expected_schema_hash);
+  if (!record.ok()) return record.status();
+
+  const ConsumerKey key = {caller.session_id, spec.consumer_id};
+  if ((*record)->consumers.contains(key)) {
+    sessions_.Renew(**session, now);
+    return ViewOf(**record);
+  }
+  if ((*record)->consumers.size() >= options_.limits.max_consumers_per_channel) {
+    return RefuseBeyond("consumers_per_channel", options_.limits.max_consumers_per_channel);
+  }
+  const Usage more = {.sessions = *session == nullptr ? 1 : 0, .consumers = 1};
+  if (absl::Status status = usage_.Check(caller.identity, more); !status.ok()) return status;
+
+  usage_.Add(caller.identity, {.consumers = 1});
+  OpenOrRenew(*session, caller, now).consumers.emplace(spec.channel_name, spec.consumer_id);
+  table_.Join(**record, key, {.spec = spec, .identity = caller.identity, .register_time = now}, now);
+  return ViewOf(**record);
+}
+
+absl::Status ChannelRegistry::ConsumerDeregister(const Caller& caller, absl::string_view channel_name,
+                                                 absl::string_view consumer_id, absl::Time now) {
+  Expire(now);
+  absl::Status status = ValidateConsumerDeregister(caller.session_id, channel_name, consumer_id);
+  if (!status.ok()) return status;
+  const absl::StatusOr<Session*> session = sessions_.Find(caller);
+  Record* record = table_.Find(channel_name);
+  const ConsumerKey key = {caller.session_id, std::string(consumer_id)};
+  if (!session.ok() || record == nullptr || !record->consumers.contains(key)) {
+    return RefuseUnregistered(channel_name, consumer_id);
+  }
+  EndConsumer(**session, *record, key, now);
+  ForgetClosed(now);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<SessionStatus>> ChannelRegistry::Heartbeat(
+    absl::string_view identity, const std::vector<SessionClaims>& sessions, absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateHeartbeat(sessions); !status.ok()) return status;
+  std::vector<Session*> found;
+  for (const SessionClaims& claims : sessions) {
+    const absl::StatusOr<Session*> session = sessions_.Find({std::string(identity), claims.session_id});
+    if (!session.ok()) return session.status();
+    found.push_back(*session);
+  }
+  std::vector<SessionStatus> statuses;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    Session nobodys;
+    statuses.push_back(Renew(sessions[i], found[i] == nullptr ? nobodys : *found[i], now));
+    statuses.back().known = found[i] != nullptr;
+  }
+  return statuses;
+}
+
+SessionStatus ChannelRegistry::Renew(const SessionClaims& claims, Session& session, absl::Time now) {
+  SessionStatus status = {.session_id = claims.session_id};
+  status.channel_count = static_cast<uint32_t>(session.channels.size());
+  status.consumer_count = static_cast<uint32_t>(session.consumers.size());
+  if (!session.id.empty()) sessions_.Renew(session, now);
+  if (claims.channels.empty() && claims.consumers.empty()) {
+    for (const std::string& name : session.channels) Confirm(*table_.Find(name), now);
+  }
+  for (const ChannelClaim& claim : claims.channels) {
+    Record* record = session.channels.contains(claim.name) ? table_.Find(claim.name) : nullptr;
+    if (record != nullptr && (claim.epoch == 0 || claim.epoch == record->epoch)) {
+      Confirm(*record, now);
+    } else {
+      status.lost_channels.push_back({claim, WhyLost(claim)});
+    }
+  }
+  for (const ConsumerClaim& claim : claims.consumers) {
+    if (!session.consumers.contains({claim.channel_name, claim.consumer_id}))
+      status.lost_consumers.push_back(claim);
+  }
+  return status;
+}
+
+void ChannelRegistry::Confirm(Record& record, absl::Time now) {
+  if (record.state == ChannelState::kPending) table_.MakeReady(record, now);
+}
+
+LossReason ChannelRegistry::WhyLost(const ChannelClaim& claim) {
+  const Record* record = table_.Find(claim.name);
+  if (record == nullptr) return LossReason::kUnknownToBroker;
+  if (record->state != ChannelState::kClosing) return LossReason::kFenced;
+  if (record->close_reason == CloseReason::kClosedByAdmin) return LossReason::kClosedByAdmin;
+  // Somebody took it over and is gone again: what the claimant wrote since is nobody's.
+  return claim.epoch != 0 && claim.epoch < record->epoch ? LossReason::kFenced : LossReason::kUnknownToBroker;
+}
+
+ChannelPage ChannelRegistry::List(const ListQuery& query, absl::Time now) {
+  Expire(now);
+  const auto& records = table_.records();
+  ChannelPage page;
+  auto next = query.after_name < query.name_prefix ? records.lower_bound(query.name_prefix)
+                                                   : records.upper_bound(query.after_name);
+  for (; next != records.end() && absl::StartsWith(next->first, query.name_prefix); ++next) {
+    const bool wanted = query.states.empty() || std::find(query.states.begin(), query.states.end(),
+                                                          next->second.state) != query.states.end();
+    if (!wanted) continue;
+    page.has_more = page.channels.size() == query.page_size;
+    if (page.has_more) break;
+    page.channels.push_back(ViewOf(next->second));
+  }
+  return page;
+}
+
+void ChannelRegistry::Expire(absl::Time now) {
+  while (std::optional<Session> expired = sessions_.PopExpired(now)) {
+    usage_.Add(expired->identity, {.sessions = -1});
+    while (!expired->consumers.empty()) {
+      const auto [channel_name, consumer_id] = *expired->consumers.begin();
+      EndConsumer(*expired, *table_.Find(channel_name), {expired->id, consumer_id}, now);
+    }
+    for (const std::string& name : expired->channels) {
+      table_.Close(*table_.Find(name), CloseReason::kLeaseExpired, now);
+    }
+  }
+  ForgetClosed(now);
+}
+
+absl::Time ChannelRegistry::NextExpiry() const {
+  return std::min(sessions_.NextExpiry(), table_.NextForget());
+}
+
+Session& ChannelRegistry::OpenOrRenew(Session* session, const Caller& caller, absl::Time now) {
+  if (session == nullptr) {
+    usage_.Add(caller.identity, {.sessions = 1});
+    return sessions_.Open(caller, now);
+  }
+  sessions_.Renew(*session, now);
+  return *session;
+}
+
+void ChannelRegistry::ForgetClosed(absl::Time now) {
+  while (Record* record = table_.FindForgettable(now)) {
+    while (!record->consumers.empty()) {
+      const ConsumerKey key = record->consumers.begin()->first;
+      EndConsumer(*sessions_.FindAnybodys(key.session_id), *record, key, now);
+    }
+    usage_.Add(record->producer_identity, -UsageOf(*record->spec));
+    table_.Remove(*record, now);
+  }
+}
+
+void ChannelRegistry::EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now) {
+  session.consumers.erase({record.spec->name, key.consumer_id});
+  usage_.Add(session.identity, {.consumers = -1});
+  table_.Leave(record, key, now);
+}
+
+ChannelView ChannelRegistry::ViewOf(const Record& record) {
+  ChannelView view = ChannelTable::ViewOf(record);
+  const Session* session = sessions_.FindAnybodys(record.session_id);
+  if (session != nullptr) view.lease_expire_time = session->lease_expire_time;
+  return view;
+}
+
+}  // namespace pylabhub::broker

@@ -1,0 +1,150 @@
+// The rules of the directory: who may register, find and give up channels and consumers, and how long a lease
+// keeps them.
+//
+// A ChannelRegistry does no I/O, takes no lock and reads no clock: every call is told the time, so a test can
+// stand one nanosecond before an expiry. What a call means to its caller is told in
+// proto/pylabhub/v1/broker.proto.
+//
+// Thread safety: thread-compatible; BrokerService serialises its calls.
+// Time:          `now` never decreases from one call to the next. Every call first lets the leases end that
+// ended
+//                by `now`, so no answer depends on how often Expire is called.
+// Ownership:     keeps copies; what it returns outlives it.
+// Errors:        refusal.h; each call lists its reasons, beside INVALID_REQUEST (a field breaks its rule).
+// Calls
+//                that register or renew also refuse SESSION_NOT_YOURS (the session id belongs to another
+//                identity). A refused call changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "broker/channel_table.h"
+#include "broker/channel_types.h"
+#include "broker/limits.h"
+#include "broker/session_book.h"
+#include "broker/usage_book.h"
+
+namespace pylabhub::broker {
+
+struct RegistryOptions {
+  absl::Duration lease_ttl = absl::Seconds(10);
+  // How long a closing channel is remembered for the consumers that it still has.
+  absl::Duration closing_ttl = absl::Seconds(60);
+  // Above every epoch that was granted before under the same names, so that an old producer stays fenced.
+  uint64_t first_epoch = 1;
+  uint64_t first_revision = 1;
+  Limits limits = {};
+};
+
+// Which channels to list, from where.
+struct ListQuery {
+  std::string name_prefix = {};
+  std::vector<ChannelState> states = {};  // empty: in any
+  std::string after_name = {};            // the last name of the page before; empty: from the beginning
+  size_t page_size = 100;                 // at least 1
+};
+
+struct ChannelPage {
+  std::vector<ChannelView> channels;  // by name
+  bool has_more = false;
+};
+
+class ChannelRegistry {
+ public:
+  explicit ChannelRegistry(const RegistryOptions& options)
+      : options_(options),
+        sessions_(options.lease_ttl),
+        usage_(options.limits),
+        table_(options.first_epoch, options.first_revision, options.closing_ttl) {}
+
+  // Registers a channel, pending until its session's next Heartbeat, and lets the session's lease run over
+  // [now, now + lease_ttl). Idempotent by session, name and segment.
+  //
+  // Errors:
+  //   SCHEMA_MISMATCH  a live lease holds the name with another schema hash (and no `force`)
+  //   CHANNEL_HELD     a live lease of another session holds the name (and no `force`)
+  //   FORCE_DENIED     `force`, against another identity than the caller's own
+  //   LIMIT_EXCEEDED   options.limits
+  absl::StatusOr<ChannelView> Register(const Caller& caller, ChannelSpec spec, bool force, absl::Time now);
+
+  // A channel that is ready. An empty `expected_schema_hash` accepts any schema.
+  //
+  // Errors:
+  //   CHANNEL_NOT_FOUND  not registered, or closing
+  //   CHANNEL_NOT_READY  pending
+  //   SCHEMA_MISMATCH    another schema than expected
+  absl::StatusOr<ChannelView> Discover(absl::string_view name, absl::string_view expected_schema_hash,
+                                       absl::Time now);
+
+  // Gives up a channel. Epoch 0 stands for whichever the session holds.
+  //
+  // Errors:
+  //   NOT_REGISTERED  the session does not hold it
+  //   STALE_EPOCH     the session holds it under another epoch
+  absl::Status Deregister(const Caller& caller, absl::string_view name, uint64_t epoch, absl::Time now);
+
+  // Registers a consumer, and answers with the channel. Idempotent by session, channel and consumer id.
+  //
+  // Errors: those of Discover, and
+  //   LIMIT_EXCEEDED  options.limits
+  absl::StatusOr<ChannelView> ConsumerRegister(const Caller& caller, const ConsumerSpec& spec,
+                                               absl::Time now);
+
+  // Gives up a consumer.
+  //
+  // Errors:
+  //   NOT_REGISTERED  the session has no such consumer
+  absl::Status ConsumerDeregister(const Caller& caller, absl::string_view channel_name,
+                                  absl::string_view consumer_id, absl::Time now);
+
+  // Renews the leases of `sessions`, makes their pending channels ready (those claimed, or all if a session
+  // claims nothing), and says what of the claims the broker does not know. All sessions, or none.
+  absl::StatusOr<std::vector<SessionStatus>> Heartbeat(absl::string_view identity,
+                                                       const std::vector<SessionClaims>& sessions,
+                                                       absl::Time now);
+
+  ChannelPage List(const ListQuery& query, absl::Time now);
+
+  // Lets leases end that ended by `now`.
+  void Expire(absl::Time now);
+
+  // When Expire has something to do next; InfiniteFuture if it never has.
+  absl::Time NextExpiry() const;
+
+  // Lets every lease end later by `stall`, a time in which the broker itself stood still.
+  void GiveBack(absl::Duration stall) { sessions_.GiveBack(stall); }
+
+  // The changes since the last call, those of refused calls' expiries included.
+  std::vector<Event> TakeEvents() { return table_.TakeEvents(); }
+
+  uint64_t revision() const { return table_.revision(); }
+
+ private:
+  using Record = ChannelTable::Record;
+
+  absl::Status CheckMayReplace(const Record& held, const Caller& caller, const ChannelSpec& spec, bool force,
+                               absl::Time now);
+  absl::Status CheckRoomFor(const ChannelSpec& spec, const Caller& caller, bool opens_session,
+                            const Record* replaced) const;
+  absl::StatusOr<Record*> FindReady(absl::string_view name, absl::string_view expected_schema_hash);
+  Session& OpenOrRenew(Session* session, const Caller& caller, absl::Time now);
+  SessionStatus Renew(const SessionClaims& claims, Session& session, absl::Time now);
+  void Confirm(Record& record, absl::Time now);
+  LossReason WhyLost(const ChannelClaim& claim);
+  void EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now);
+  void ForgetClosed(absl::Time now);
+  ChannelView ViewOf(const Record& record);
+
+  const RegistryOptions options_;
+  SessionBook sessions_;
+  UsageBook usage_;
+  ChannelTable table_;
+};
+
+}  // namespace pylabhub::broker

@@ -1,0 +1,98 @@
+#include "broker/channel_table.h"
+
+namespace pylabhub::broker {
+
+ChannelTable::Record* ChannelTable::Find(absl::string_view name) {
+  const auto found = records_.find(name);
+  return found == records_.end() ? nullptr : &found->second;
+}
+
+ChannelTable::Record& ChannelTable::Grant(ChannelSpec spec, const Caller& caller, absl::Time now) {
+  const auto [place, is_new] = records_.try_emplace(spec.name);
+  Record& record = place->second;
+  const bool schema_changed = !is_new && record.spec->schema_hash != spec.schema_hash;
+  if (!is_new) {
+    if (record.state != ChannelState::kClosing) Close(record, CloseReason::kReplaced, now);
+    SetForgetTime(record, absl::InfiniteFuture());
+    // A producer that comes back with the segment that it had keeps that segment's own predecessor.
+    if (record.spec->segment_id != spec.segment_id) record.predecessor_segment_id = record.spec->segment_id;
+  }
+  record.spec = std::make_shared<const ChannelSpec>(std::move(spec));
+  record.state = ChannelState::kPending;
+  record.epoch = next_epoch_++;
+  record.session_id = caller.session_id;
+  record.producer_identity = caller.identity;
+  record.register_time = now;
+  record.close_reason = CloseReason::kNone;
+  if (schema_changed) Emit(EventKind::kSchemaChanged, record, now);
+  Emit(EventKind::kChannelPending, record, now);
+  return record;
+}
+
+void ChannelTable::MakeReady(Record& record, absl::Time now) {
+  record.state = ChannelState::kReady;
+  Emit(EventKind::kChannelReady, record, now);
+}
+
+void ChannelTable::Close(Record& record, CloseReason reason, absl::Time now) {
+  record.state = ChannelState::kClosing;
+  record.close_reason = reason;
+  record.session_id.clear();
+  SetForgetTime(record, record.consumers.empty() ? now : now + closing_ttl_);
+  Emit(EventKind::kChannelClosing, record, now);
+}
+
+void ChannelTable::Join(Record& record, ConsumerKey key, ConsumerView consumer, absl::Time now) {
+  const ConsumerView& joined = record.consumers.emplace(std::move(key), std::move(consumer)).first->second;
+  Emit(EventKind::kConsumerJoined, record, now, joined);
+}
+
+void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now) {
+  const auto found = record.consumers.find(key);
+  const ConsumerView left = std::move(found->second);
+  record.consumers.erase(found);
+  if (record.state == ChannelState::kClosing && record.consumers.empty()) SetForgetTime(record, now);
+  Emit(EventKind::kConsumerLeft, record, now, left);
+}
+
+ChannelTable::Record* ChannelTable::FindForgettable(absl::Time now) {
+  return NextForget() <= now ? Find(by_forget_time_.begin()->second) : nullptr;
+}
+
+void ChannelTable::Remove(Record& record, absl::Time now) {
+  Emit(EventKind::kChannelRemoved, record, now);
+  SetForgetTime(record, absl::InfiniteFuture());
+  records_.erase(records_.find(record.spec->name));
+}
+
+absl::Time ChannelTable::NextForget() const {
+  return by_forget_time_.empty() ? absl::InfiniteFuture() : by_forget_time_.begin()->first;
+}
+
+ChannelView ChannelTable::ViewOf(const Record& record) {
+  return {.spec = record.spec,
+          .state = record.state,
+          .epoch = record.epoch,
+          .consumer_count = static_cast<uint32_t>(record.consumers.size()),
+          .revision = record.revision,
+          .producer_identity = record.producer_identity,
+          .register_time = record.register_time,
+          .close_reason = record.close_reason,
+          .predecessor_segment_id = record.predecessor_segment_id};
+}
+
+std::vector<Event> ChannelTable::TakeEvents() { return std::exchange(events_, {}); }
+
+void ChannelTable::Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView& consumer) {
+  record.revision = ++revision_;
+  events_.push_back(
+      {.kind = kind, .revision = revision_, .time = now, .channel = ViewOf(record), .consumer = consumer});
+}
+
+void ChannelTable::SetForgetTime(Record& record, absl::Time time) {
+  by_forget_time_.erase({record.forget_time, record.spec->name});
+  record.forget_time = time;
+  if (time != absl::InfiniteFuture()) by_forget_time_.emplace(time, record.spec->name);
+}
+
+}  // namespace pylabhub::broker

@@ -1,0 +1,73 @@
+// How the broker says no: an absl::Status that also carries a reason for programs, facts, and when to try
+// again.
+//
+// The reasons, their gRPC codes and their metadata are those of proto/pylabhub/v1/errors.proto, where a
+// caller reads them. refusal.cc holds the one table that gives each reason its code; grpc_status.h puts a
+// refusal on the wire.
+//
+// Thread safety: free functions with no shared state.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace pylabhub::broker {
+
+// The reasons that this broker gives today; a subset of pylabhub.v1.ErrorReason.
+enum class Reason {
+  kInvalidRequest,
+  kChannelNotFound,
+  kChannelNotReady,
+  kChannelHeld,
+  kSchemaMismatch,
+  kNotRegistered,
+  kStaleEpoch,
+  kSessionNotYours,
+  kForceDenied,
+  kNoIdentity,
+  kLimitExceeded,
+  kVersionUnsupported,
+  kNotImplemented,
+  kShuttingDown,
+};
+
+// "SCHEMA_MISMATCH": as in google.rpc.ErrorInfo.reason.
+absl::string_view ReasonName(Reason reason);
+
+// The gRPC code that always comes with `reason`.
+absl::StatusCode CodeOf(Reason reason);
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// A field of the request and the rule that it breaks.
+struct FieldViolation {
+  std::string field;
+  std::string description;
+};
+
+// `message` is for people: what is wrong, and what to do.
+absl::Status Refuse(Reason reason, absl::string_view message, const Metadata& metadata = {},
+                    std::optional<absl::Duration> retry_delay = std::nullopt);
+
+// INVALID_REQUEST that names each of `violations`; OK if there are none.
+absl::Status RefuseFields(const std::vector<FieldViolation>& violations);
+
+// What a refusal carries beside its code and message.
+struct RefusalDetails {
+  std::string reason = {};
+  std::map<std::string, std::string> metadata = {};
+  std::optional<absl::Duration> retry_delay = {};
+  std::vector<FieldViolation> field_violations = {};
+};
+
+// Of a status that Refuse or RefuseFields made; nothing for any other.
+std::optional<RefusalDetails> DetailsOf(const absl::Status& status);
+
+}  // namespace pylabhub::broker

@@ -1,0 +1,70 @@
+// The sessions that the broker knows: to whom each belongs, what it holds, and when its one lease ends.
+//
+// Thread safety: thread-compatible.
+// Time:          `now` never decreases from one call to the next.
+// Ownership:     pointers and references to a Session stay good until it is removed.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/container/node_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "broker/channel_types.h"
+
+namespace pylabhub::broker {
+
+struct Session {
+  std::string id;
+  std::string identity;
+  absl::Time create_time;
+  absl::Time lease_expire_time;
+  // Names of the channels whose producer it is.
+  std::set<std::string> channels;
+  // Its consumers: channel name and consumer id.
+  std::set<std::pair<std::string, std::string>> consumers;
+};
+
+class SessionBook {
+ public:
+  explicit SessionBook(absl::Duration lease_ttl) : lease_ttl_(lease_ttl) {}
+
+  // The caller's session; null if there is none of that id.
+  //
+  // Errors:
+  //   SESSION_NOT_YOURS  the id belongs to another identity
+  absl::StatusOr<Session*> Find(const Caller& caller);
+
+  // The session of this id, whoever asks; null if there is none.
+  Session* FindAnybodys(absl::string_view session_id);
+
+  // Opens a session that is not there yet, with a lease over [now, now + lease_ttl).
+  Session& Open(const Caller& caller, absl::Time now);
+
+  // Lets the lease end at now + lease_ttl.
+  void Renew(Session& session, absl::Time now);
+
+  // Removes the session whose lease ended first, if one ended at or before `now`. To be called until it
+  // returns nothing.
+  std::optional<Session> PopExpired(absl::Time now);
+
+  // When the next lease ends; InfiniteFuture if there is none.
+  absl::Time NextExpiry() const;
+
+  // Lets every lease end later by `stall`: a time in which the broker could not have received a Heartbeat.
+  void GiveBack(absl::Duration stall);
+
+  size_t size() const { return sessions_.size(); }
+
+ private:
+  const absl::Duration lease_ttl_;
+  // Nodes, so that a Session stays where it is.
+  absl::node_hash_map<std::string, Session> sessions_;
+  std::set<std::pair<absl::Time, std::string>> by_expiry_;
+};
+
+}  // namespace pylabhub::broker
