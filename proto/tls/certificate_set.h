@@ -11,7 +11,8 @@
 //
 // Thread safety: free functions; two processes that create one set at once do not mix: one wins, the other is
 // told so.
-#pragma once
+#ifndef PYLABHUB_PROTO_TLS_CERTIFICATE_SET_H_
+#define PYLABHUB_PROTO_TLS_CERTIFICATE_SET_H_
 
 #include <string>
 #include <vector>
@@ -89,3 +90,5 @@ LeafSpec ClientSpec(absl::string_view identity);
 LeafSpec ServerSpec(const std::vector<std::string>& names);
 
 }  // namespace pylabhub::tls
+
+#endif  // PYLABHUB_PROTO_TLS_CERTIFICATE_SET_H_

@@ -13,7 +13,8 @@
 // date.
 //
 // Thread safety: free functions with no shared state.
-#pragma once
+#ifndef PYLABHUB_PROTO_TLS_IDENTITY_H_
+#define PYLABHUB_PROTO_TLS_IDENTITY_H_
 
 #include <string>
 
@@ -45,3 +46,5 @@ struct CertificateSummary {
 absl::StatusOr<CertificateSummary> Summarize(absl::string_view certificate_pem);
 
 }  // namespace pylabhub::tls
+
+#endif  // PYLABHUB_PROTO_TLS_IDENTITY_H_

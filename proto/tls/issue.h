@@ -7,7 +7,8 @@
 // Thread safety: free functions with no shared state.
 // Errors:        kInvalidArgument names the field that is wrong; kInternal is OpenSSL's refusal, with its
 // reason.
-#pragma once
+#ifndef PYLABHUB_PROTO_TLS_ISSUE_H_
+#define PYLABHUB_PROTO_TLS_ISSUE_H_
 
 #include <string>
 #include <vector>
@@ -54,3 +55,5 @@ absl::StatusOr<Credential> IssueLeaf(const Credential& authority, const LeafSpec
 absl::Status CheckKeyBelongs(absl::string_view certificate_pem, absl::string_view key_pem);
 
 }  // namespace pylabhub::tls
+
+#endif  // PYLABHUB_PROTO_TLS_ISSUE_H_

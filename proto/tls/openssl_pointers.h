@@ -1,5 +1,6 @@
 // Owning pointers for OpenSSL's objects, and the text of its last error. For the files of proto/tls alone.
-#pragma once
+#ifndef PYLABHUB_PROTO_TLS_OPENSSL_POINTERS_H_
+#define PYLABHUB_PROTO_TLS_OPENSSL_POINTERS_H_
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
@@ -46,3 +47,5 @@ inline std::string LastOpensslError() {
 }
 
 }  // namespace pylabhub::tls
+
+#endif  // PYLABHUB_PROTO_TLS_OPENSSL_POINTERS_H_

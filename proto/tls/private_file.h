@@ -5,7 +5,8 @@
 // or
 //                owner), kResourceExhausted (disk full), kInvalidArgument (not a file), kUnavailable
 //                (anything else).
-#pragma once
+#ifndef PYLABHUB_PROTO_TLS_PRIVATE_FILE_H_
+#define PYLABHUB_PROTO_TLS_PRIVATE_FILE_H_
 
 #include <string>
 
@@ -36,3 +37,5 @@ absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
 absl::Status FileError(absl::string_view what, absl::string_view path, int error);
 
 }  // namespace pylabhub::tls
+
+#endif  // PYLABHUB_PROTO_TLS_PRIVATE_FILE_H_

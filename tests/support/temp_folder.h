@@ -1,5 +1,6 @@
 // A folder for one test, removed with everything in it when the test ends.
-#pragma once
+#ifndef PYLABHUB_TESTS_SUPPORT_TEMP_FOLDER_H_
+#define PYLABHUB_TESTS_SUPPORT_TEMP_FOLDER_H_
 
 #include <cstdlib>
 #include <filesystem>
@@ -30,3 +31,5 @@ class TempFolder {
 };
 
 }  // namespace pylabhub::testing
+
+#endif  // PYLABHUB_TESTS_SUPPORT_TEMP_FOLDER_H_

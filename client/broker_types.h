@@ -1,0 +1,143 @@
+// What a client and a broker say to each other, as plain values. proto/pylabhub/v1/ documents every field
+// further.
+//
+// Thread safety: value types; thread-compatible.
+#ifndef PYLABHUB_CLIENT_BROKER_TYPES_H_
+#define PYLABHUB_CLIENT_BROKER_TYPES_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace pylabhub {
+
+// The SHA-256 of a schema's canonical text, and the random name of a segment: the same types as shm's.
+using SchemaHashBytes = std::array<uint8_t, 32>;
+using SegmentIdBytes = std::array<uint8_t, 16>;
+
+// A process, as it describes itself. Information only.
+struct ProcessInfo {
+  int64_t pid = 0;
+  std::string host = {};
+  std::string boot_id = {};
+  uint64_t shm_device = 0;
+  std::string program = {};
+};
+
+// Where a named channel's memory is: files in /dev/shm, without a slash. All empty: a consumer on the same
+// host tries the channel's name.
+struct SharedMemoryNames {
+  std::string data_name = {};
+  std::string control_name = {};
+  std::string anchor_name = {};
+};
+
+// What a producer states of its channel.
+struct ChannelSpec {
+  std::string name = {};  // [a-z0-9._-]{1,128}
+  SchemaHashBytes schema_hash = {};
+  uint32_t schema_version = 0;
+  SegmentIdBytes segment_id = {};
+  SharedMemoryNames shared_memory = {};
+  std::map<std::string, std::string> metadata = {};
+  // Left as it is, the Messenger describes its own process.
+  ProcessInfo process = {};
+};
+
+enum class ChannelState { kUnknown, kPending, kReady, kClosing };
+
+// A channel as the broker knows it.
+struct Channel {
+  ChannelSpec spec = {};
+  ChannelState state = ChannelState::kUnknown;
+  uint64_t epoch = 0;
+  uint32_t consumer_count = 0;
+  uint64_t revision = 0;
+  std::string producer_identity = {};
+};
+
+// What a consumer states of itself.
+struct ConsumerSpec {
+  std::string channel = {};
+  // Tells consumers of one Messenger on one channel apart; may stay empty where there is but one.
+  std::string consumer_id = {};
+  // Set: refused unless the channel has this schema.
+  std::optional<SchemaHashBytes> expected_schema_hash = std::nullopt;
+  std::string group = {};
+  // How many slots it will hold at once, 1 to 64.
+  uint32_t max_held_slots = 1;
+  ProcessInfo process = {};
+};
+
+// How long the broker keeps a lease that is not renewed, and how often it wants to hear.
+struct LeaseTerms {
+  absl::Duration lease_ttl = absl::ZeroDuration();
+  absl::Duration heartbeat_interval = absl::ZeroDuration();
+};
+
+// The broker's answer to Register and ConsumerRegister: the channel as it knows it now, and the lease.
+struct Grant {
+  Channel channel = {};
+  LeaseTerms terms = {};
+};
+
+struct ChannelClaim {
+  std::string name = {};
+  uint64_t epoch = 0;
+};
+
+struct ConsumerClaim {
+  std::string channel = {};
+  std::string consumer_id = {};
+  friend bool operator==(const ConsumerClaim&, const ConsumerClaim&) = default;
+};
+
+// What a session believes that it holds.
+struct Claims {
+  std::vector<ChannelClaim> channels = {};
+  std::vector<ConsumerClaim> consumers = {};
+  bool empty() const { return channels.empty() && consumers.empty(); }
+};
+
+enum class LossReason { kUnknownToBroker, kFenced, kClosedByAdmin };
+
+struct LostChannel {
+  std::string name = {};
+  uint64_t epoch = 0;
+  LossReason reason = LossReason::kUnknownToBroker;
+};
+
+// The broker's answer to a Heartbeat.
+struct HeartbeatReport {
+  // False: the broker knows no such session, so nothing that was claimed is held.
+  bool session_known = true;
+  std::vector<LostChannel> lost_channels = {};
+  std::vector<ConsumerClaim> lost_consumers = {};
+  LeaseTerms terms = {};
+};
+
+struct BrokerInfo {
+  std::string version = {};
+  uint32_t min_protocol_version = 0;
+  uint32_t max_protocol_version = 0;
+  std::vector<std::string> implemented_methods = {};
+  std::string broker_id = {};  // another one after every start
+  LeaseTerms terms = {};
+  std::string caller_identity = {};  // whom the broker takes this client for
+  absl::Time caller_certificate_expire_time = absl::InfiniteFuture();
+  ProcessInfo process = {};
+};
+
+struct ChannelPage {
+  std::vector<Channel> channels = {};
+  std::string next_page_token = {};  // empty on the last page
+};
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_BROKER_TYPES_H_

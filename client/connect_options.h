@@ -1,0 +1,41 @@
+// How a Messenger is made.
+#ifndef PYLABHUB_CLIENT_CONNECT_OPTIONS_H_
+#define PYLABHUB_CLIENT_CONNECT_OPTIONS_H_
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "client/messenger_event.h"
+
+namespace pylabhub {
+
+struct MessengerOptions {
+  // Told what happens to the channels and to the broker; see messenger_event.h. On a thread of its own, one
+  // call at a time.
+  MessengerEventHook on_event = nullptr;
+  LogHook log = nullptr;
+  // How long a registration, or giving one up, may take, with what is tried again.
+  absl::Duration call_timeout = absl::Seconds(5);
+  // How long the destructor may take to give everything up.
+  absl::Duration close_timeout = absl::Seconds(2);
+};
+
+struct ConnectOptions {
+  // "host:port", "[::1]:port", or "unix:/path".
+  std::string address = "localhost:5570";
+  // The folder with ca.pem, client.pem and client.key (proto/tls/certificate_set.h says more). The three
+  // paths below, where set, stand instead of its files.
+  std::string certificates_folder = {};
+  std::string ca_certificate_path = {};
+  std::string certificate_path = {};
+  std::string key_path = {};
+  // The name that the broker's certificate must be good for, where it is not the host of `address`: behind a
+  // tunnel, or on a Unix socket (whose default is "localhost").
+  std::string server_name = {};
+  absl::Duration connect_timeout = absl::Seconds(5);
+  MessengerOptions messenger = {};
+};
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_CONNECT_OPTIONS_H_

@@ -1,0 +1,90 @@
+// A broker in memory, for an application's tests: no network, no certificate, no gRPC.
+//
+//   FakeBroker broker;
+//   auto messenger = Messenger::Create(broker.NewConnection(), {});
+//   broker.Restart();  // the messenger registers everything again by itself
+//
+// It follows the wire API: pending until the first heartbeat, epochs that only grow, CHANNEL_HELD,
+// SCHEMA_MISMATCH, fencing. It has no clock: a lease never ends by itself.
+//
+// Thread safety: thread-safe.
+// Ownership:     the broker must outlive its connections.
+#ifndef PYLABHUB_CLIENT_FAKE_BROKER_CONNECTION_H_
+#define PYLABHUB_CLIENT_FAKE_BROKER_CONNECTION_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "client/broker_connection.h"
+
+namespace pylabhub {
+
+class FakeBroker {
+ public:
+  // Called at the start of every call with the method's name ("Register"), with no lock held: it may block,
+  // and an error that it returns is the call's.
+  using CallHook = std::function<absl::Status(absl::string_view method)>;
+
+  explicit FakeBroker(LeaseTerms terms = {.lease_ttl = absl::Seconds(1),
+                                          .heartbeat_interval = absl::Milliseconds(20)})
+      : terms_(terms) {}
+
+  std::unique_ptr<BrokerConnection> NewConnection(std::string identity = "test");
+
+  void SetCallHook(CallHook hook);
+  // Forgets every session, channel and consumer, as a broker that keeps nothing on disk does when it is
+  // restarted.
+  void Restart();
+  // As when another session takes the channel over: the holder is told that it is fenced.
+  void TakeOver(const std::string& channel);
+  // As when its producer's lease ended: the channel can no longer be discovered; who holds it is told that it
+  // is unknown.
+  void Expire(const std::string& channel);
+
+  // The channel as the broker knows it; its state is kUnknown if it does not.
+  Channel Find(const std::string& channel) const;
+  uint64_t heartbeat_count() const;
+
+ private:
+  friend class FakeConnection;
+  struct Entry {
+    Channel channel;
+    std::string session_id;
+    // By session and consumer id.
+    std::set<std::pair<std::string, std::string>> consumers;
+    bool taken_over = false;
+  };
+
+  absl::Status Enter(absl::string_view method);
+  absl::StatusOr<Grant> Register(const std::string& identity, const std::string& session_id,
+                                 const ChannelSpec& spec, bool force);
+  absl::Status Deregister(const std::string& session_id, const std::string& channel, uint64_t epoch);
+  absl::StatusOr<Grant> ConsumerRegister(const std::string& session_id, const ConsumerSpec& spec);
+  absl::Status ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer);
+  HeartbeatReport Heartbeat(const std::string& session_id, const Claims& claims);
+  absl::StatusOr<Channel> Discover(const std::string& channel) const;
+  ChannelPage ListChannels(const std::string& name_prefix) const;
+  Channel Snapshot(const Entry& entry) const;
+
+  const LeaseTerms terms_;
+  mutable std::mutex mutex_;
+  // All below are guarded by mutex_.
+  CallHook hook_;
+  std::map<std::string, Entry> entries_;
+  std::set<std::string> sessions_;
+  uint64_t last_epoch_ = 0;
+  uint64_t heartbeat_count_ = 0;
+};
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_FAKE_BROKER_CONNECTION_H_

@@ -1,0 +1,230 @@
+#include "client/grpc_broker_connection.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/backoff.h"
+#include "client/error_reason.h"
+#include "client/session_id.h"
+#include "client/wire.h"
+
+namespace pylabhub {
+namespace {
+
+constexpr uint32_t kProtocolVersion = 1;
+constexpr int kPageSize = 1000;
+constexpr int kReconnectFirstMs = 100;
+constexpr int kReconnectLimitMs = 2'000;
+// Found by a ping when nothing else was heard for so long: a peer that went away without a word.
+constexpr int kKeepaliveMs = 20'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
+constexpr absl::Duration kFirstRetry = absl::Milliseconds(20);
+constexpr absl::Duration kRetryLimit = absl::Seconds(1);
+constexpr absl::Duration kLongestTimeout = absl::Hours(24);
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target, const std::string& server_name,
+                                           const tls::TlsFiles& files) {
+  grpc::SslCredentialsOptions credentials;
+  credentials.pem_root_certs = files.ca_certificate_pem;
+  credentials.pem_cert_chain = files.certificate_pem;
+  credentials.pem_private_key = files.key_pem;
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectLimitMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLimitMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  // Two Messengers share no connection, and so no trouble.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // Retries are ours: gRPC's own would hide them from the deadline arithmetic.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // A proxy from the environment has no business between a lab's hosts.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (!server_name.empty()) arguments.SetSslTargetNameOverride(server_name);
+  return grpc::CreateCustomChannel(target, grpc::SslCredentials(credentials), arguments);
+}
+
+bool IsWorthRetrying(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable && ReasonOf(status).empty();
+}
+
+// The calls that are being made, so that they can be cancelled.
+class CallsInFlight {
+ public:
+  class Entry {
+   public:
+    Entry(CallsInFlight& calls, grpc::ClientContext& context) : calls_(calls), context_(context) {
+      const std::lock_guard lock(calls_.mutex_);
+      calls_.contexts_.insert(&context_);
+    }
+    ~Entry() {
+      const std::lock_guard lock(calls_.mutex_);
+      calls_.contexts_.erase(&context_);
+    }
+
+   private:
+    CallsInFlight& calls_;
+    grpc::ClientContext& context_;
+  };
+
+  void Cancel() {
+    const std::lock_guard lock(mutex_);
+    ++cancel_count_;
+    for (grpc::ClientContext* context : contexts_) context->TryCancel();
+  }
+
+  // Changes with every Cancel.
+  uint64_t cancel_count() const { return cancel_count_; }
+
+ private:
+  std::mutex mutex_;
+  std::set<grpc::ClientContext*> contexts_;
+  std::atomic<uint64_t> cancel_count_ = 0;
+};
+
+class GrpcBrokerConnection : public BrokerConnection {
+ public:
+  GrpcBrokerConnection(const std::string& target, const std::string& server_name, const tls::TlsFiles& files)
+      : stub_(v1::Broker::NewStub(MakeChannel(target, server_name, files))) {}
+
+  absl::StatusOr<BrokerInfo> GetBrokerInfo(absl::Duration timeout) override {
+    v1::GetBrokerInfoRequest request;
+    request.set_min_protocol_version(kProtocolVersion);
+    request.set_max_protocol_version(kProtocolVersion);
+    v1::GetBrokerInfoResponse response;
+    const absl::Status status = CallOnce(&v1::Broker::Stub::GetBrokerInfo, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  absl::StatusOr<Grant> Register(const std::string& session_id, const ChannelSpec& channel, bool force,
+                                 absl::Duration timeout) override {
+    v1::RegisterResponse response;
+    const absl::Status status =
+        Call(&v1::Broker::Stub::Register, ToWire(session_id, channel, force), timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  absl::Status Deregister(const std::string& session_id, const std::string& channel, uint64_t epoch,
+                          absl::Duration timeout) override {
+    v1::DeregisterRequest request;
+    request.set_session_id(session_id);
+    request.set_name(channel);
+    request.set_epoch(epoch);
+    v1::DeregisterResponse response;
+    return Call(&v1::Broker::Stub::Deregister, request, timeout, response);
+  }
+
+  absl::StatusOr<Grant> ConsumerRegister(const std::string& session_id, const ConsumerSpec& consumer,
+                                         absl::Duration timeout) override {
+    v1::ConsumerRegisterResponse response;
+    const absl::Status status =
+        Call(&v1::Broker::Stub::ConsumerRegister, ToWire(session_id, consumer), timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  absl::Status ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
+                                  absl::Duration timeout) override {
+    v1::ConsumerDeregisterRequest request;
+    request.set_session_id(session_id);
+    request.set_channel_name(consumer.channel);
+    request.set_consumer_id(consumer.consumer_id);
+    v1::ConsumerDeregisterResponse response;
+    return Call(&v1::Broker::Stub::ConsumerDeregister, request, timeout, response);
+  }
+
+  absl::StatusOr<HeartbeatReport> Heartbeat(const std::string& session_id, const Claims& claims,
+                                            absl::Duration timeout) override {
+    v1::HeartbeatResponse response;
+    const absl::Status status =
+        CallOnce(&v1::Broker::Stub::Heartbeat, ToWire(session_id, claims), timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  absl::StatusOr<Channel> Discover(const std::string& channel, absl::Duration timeout) override {
+    v1::DiscoverRequest request;
+    request.set_name(channel);
+    v1::DiscoverResponse response;
+    const absl::Status status = Call(&v1::Broker::Stub::Discover, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response.channel());
+  }
+
+  absl::StatusOr<ChannelPage> ListChannels(const std::string& name_prefix, const std::string& page_token,
+                                           absl::Duration timeout) override {
+    v1::ListChannelsRequest request;
+    request.set_page_size(kPageSize);
+    request.set_page_token(page_token);
+    request.set_name_prefix(name_prefix);
+    v1::ListChannelsResponse response;
+    const absl::Status status = Call(&v1::Broker::Stub::ListChannels, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  void CancelCalls() override { calls_.Cancel(); }
+
+ private:
+  template <typename Request, typename Response>
+  using Method = grpc::Status (v1::Broker::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+
+  template <typename Request, typename Response>
+  absl::Status CallOnce(Method<Request, Response> method, const Request& request, absl::Duration timeout,
+                        Response& response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         absl::ToChronoNanoseconds(std::min(timeout, kLongestTimeout)));
+    const std::string request_id = absl::StrCat(id_prefix_, "-", ++last_request_);
+    context.AddMetadata("pylabhub-request-id", request_id);
+    const CallsInFlight::Entry entry(calls_, context);
+    response.Clear();
+    const absl::Status status = FromWire((stub_.get()->*method)(&context, request, &response));
+    if (status.ok() || ReasonOf(status).empty()) return status;
+    return WithMessage(status, absl::StrCat(status.message(), " [request ", request_id, "]"));
+  }
+
+  template <typename Request, typename Response>
+  absl::Status Call(Method<Request, Response> method, const Request& request, absl::Duration timeout,
+                    Response& response) {
+    const auto start = std::chrono::steady_clock::now();
+    const uint64_t cancel_count = calls_.cancel_count();
+    Backoff backoff(kFirstRetry, kRetryLimit);
+    while (true) {
+      const absl::Duration left = timeout - absl::FromChrono(std::chrono::steady_clock::now() - start);
+      const absl::Status status = CallOnce(method, request, left, response);
+      if (!IsWorthRetrying(status)) return status;
+      const absl::Duration wait = backoff.Next();
+      if (absl::FromChrono(std::chrono::steady_clock::now() - start) + wait >= timeout) return status;
+      absl::SleepFor(wait);
+      if (calls_.cancel_count() != cancel_count) return absl::CancelledError("the call was cancelled");
+    }
+  }
+
+  const std::unique_ptr<v1::Broker::Stub> stub_;
+  // Enough of a random id to tell this connection's requests apart in the broker's log.
+  const std::string id_prefix_ = RandomSessionId().substr(0, 8);
+  std::atomic<uint64_t> last_request_ = 0;
+  CallsInFlight calls_;
+};
+
+}  // namespace
+
+std::unique_ptr<BrokerConnection> NewGrpcBrokerConnection(const std::string& target,
+                                                          const std::string& server_name,
+                                                          const tls::TlsFiles& files) {
+  return std::make_unique<GrpcBrokerConnection>(target, server_name, files);
+}
+
+}  // namespace pylabhub

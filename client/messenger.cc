@@ -1,0 +1,219 @@
+#include "client/messenger.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/backoff.h"
+#include "client/error_reason.h"
+#include "client/process_info.h"
+#include "client/session_id.h"
+
+namespace pylabhub {
+namespace {
+
+constexpr absl::Duration kFirstDiscoverRetry = absl::Milliseconds(5);
+constexpr absl::Duration kDiscoverRetryLimit = absl::Milliseconds(250);
+constexpr absl::Duration kLastAskTimeout = absl::Milliseconds(200);
+
+absl::Time SteadyNow() {
+  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+// The broker was not reached or did not answer: whether it carried the call out is not known.
+bool IsAmbiguous(const absl::Status& status) {
+  return ReasonOf(status).empty() && (status.code() == absl::StatusCode::kUnavailable ||
+                                      status.code() == absl::StatusCode::kDeadlineExceeded ||
+                                      status.code() == absl::StatusCode::kCancelled);
+}
+
+bool MayAppear(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  return why == reason::kChannelNotFound || why == reason::kChannelNotReady;
+}
+
+[[noreturn]] void DieOfDestructionInCallback() {
+  std::fputs(
+      "pylabhub: a Messenger was destroyed in its own on_event callback; destroy it on another thread\n",
+      stderr);
+  std::abort();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Messenger>> Messenger::Create(std::unique_ptr<BrokerConnection> connection,
+                                                             MessengerOptions options,
+                                                             absl::Duration timeout) {
+  absl::StatusOr<BrokerInfo> info = connection->GetBrokerInfo(timeout);
+  if (!info.ok()) return info.status();
+  if (!options.log) options.log = [](absl::string_view) {};
+  return std::unique_ptr<Messenger>(
+      new Messenger(std::move(connection), *std::move(info), std::move(options)));
+}
+
+Messenger::Messenger(std::unique_ptr<BrokerConnection> connection, BrokerInfo broker_info,
+                     MessengerOptions options)
+    : connection_(std::move(connection)),
+      broker_info_(std::move(broker_info)),
+      options_(std::move(options)),
+      session_id_(RandomSessionId()),
+      keeper_(
+          *connection_, calls_,
+          LeaseKeeper::Options{.session_id = session_id_,
+                               .terms = broker_info_.terms,
+                               .call_timeout = options_.call_timeout,
+                               .on_events = [this](LeaseTable::Events events) { Deliver(std::move(events)); },
+                               .log = options_.log}) {}
+
+Messenger::~Messenger() {
+  if (events_.IsCurrentThread() || calls_.IsCurrentThread()) DieOfDestructionInCallback();
+  const absl::Time deadline = SteadyNow() + options_.close_timeout;
+  // From here on, calls that wait for their turn end at once with kCancelled.
+  closing_ = true;
+  keeper_.Stop();
+  std::promise<void> turn_came;
+  calls_.Add([&turn_came] { turn_came.set_value(); });
+  const std::future<void> drained = turn_came.get_future();
+  while (drained.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    connection_->CancelCalls();
+  }
+  GiveUp(keeper_.TakeAll(), deadline);
+  // While everything else still stands: a callback may be using this Messenger.
+  events_.Close();
+}
+
+void Messenger::GiveUp(const Claims& claims, absl::Time deadline) {
+  const auto give_up = [&](const std::string& what, auto call) {
+    const absl::Duration left = deadline - SteadyNow();
+    if (left <= absl::ZeroDuration()) return false;
+    const absl::Status status = call(left);
+    if (!status.ok()) options_.log(absl::StrCat("could not give up ", what, ": ", status.message()));
+    // An unreachable broker is asked once: the leases end by themselves.
+    return !IsAmbiguous(status);
+  };
+  for (const ConsumerClaim& consumer : claims.consumers) {
+    const bool go_on = give_up(
+        absl::StrCat("consumer of '", consumer.channel, "'"),
+        [&](absl::Duration left) { return connection_->ConsumerDeregister(session_id_, consumer, left); });
+    if (!go_on) return;
+  }
+  for (const ChannelClaim& channel : claims.channels) {
+    const bool go_on = give_up(absl::StrCat("channel '", channel.name, "'"), [&](absl::Duration left) {
+      return connection_->Deregister(session_id_, channel.name, channel.epoch, left);
+    });
+    if (!go_on) return;
+  }
+}
+
+template <typename Outcome>
+std::future<Outcome> Messenger::InTurn(std::function<Outcome()> call) {
+  auto outcome = std::make_shared<std::promise<Outcome>>();
+  std::future<Outcome> future = outcome->get_future();
+  calls_.Add([this, outcome = std::move(outcome), call = std::move(call)] {
+    outcome->set_value(closing_ ? absl::CancelledError("the messenger is closing") : call());
+  });
+  return future;
+}
+
+template <typename Spec>
+absl::StatusOr<Grant> Messenger::Keep(const Spec& spec, absl::StatusOr<Grant> grant) {
+  if (!grant.ok()) return grant;
+  const absl::Status beat = keeper_.Await(keeper_.Hold(spec, *grant), options_.call_timeout);
+  if (!beat.ok()) {
+    options_.log(
+        absl::StrCat("registered, but the first heartbeat failed and is sent again: ", beat.message()));
+  } else if constexpr (std::is_same_v<Spec, ChannelSpec>) {
+    grant->channel.state = ChannelState::kReady;
+  }
+  return grant;
+}
+
+std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec channel, OnHeld on_held) {
+  if (channel.process.pid == 0) channel.process = ThisProcess();
+  return InTurn<absl::StatusOr<Grant>>([this, channel = std::move(channel), on_held] {
+    absl::StatusOr<Grant> grant =
+        connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
+    if (on_held == OnHeld::kTakeOver && ReasonOf(grant.status()) == reason::kChannelHeld) {
+      grant = connection_->Register(session_id_, channel, /*force=*/true, options_.call_timeout);
+    }
+    // Otherwise a broker that did carry it out would hold the name, pending, for as long as this session
+    // lives.
+    if (IsAmbiguous(grant.status()) && !keeper_.Keeps(channel.name)) {
+      (void)connection_->Deregister(session_id_, channel.name, 0,
+                                    std::min(options_.call_timeout, absl::Seconds(1)));
+    }
+    return Keep(channel, std::move(grant));
+  });
+}
+
+std::future<absl::StatusOr<Grant>> Messenger::RegisterConsumer(ConsumerSpec consumer) {
+  if (consumer.process.pid == 0) consumer.process = ThisProcess();
+  return InTurn<absl::StatusOr<Grant>>([this, consumer = std::move(consumer)] {
+    return Keep(consumer, connection_->ConsumerRegister(session_id_, consumer, options_.call_timeout));
+  });
+}
+
+std::future<absl::Status> Messenger::DeregisterProducer(std::string channel) {
+  return InTurn<absl::Status>([this, channel = std::move(channel)] {
+    // First of all, so that no heartbeat claims it from here on.
+    const uint64_t epoch = keeper_.DropChannel(channel).value_or(0);
+    return connection_->Deregister(session_id_, channel, epoch, options_.call_timeout);
+  });
+}
+
+std::future<absl::Status> Messenger::DeregisterConsumer(ConsumerClaim consumer) {
+  return InTurn<absl::Status>([this, consumer = std::move(consumer)] {
+    keeper_.DropConsumer(consumer);
+    return connection_->ConsumerDeregister(session_id_, consumer, options_.call_timeout);
+  });
+}
+
+absl::StatusOr<Channel> Messenger::DiscoverProducer(const std::string& channel, absl::Duration timeout) {
+  const absl::Time deadline = SteadyNow() + timeout;
+  Backoff backoff(kFirstDiscoverRetry, kDiscoverRetryLimit);
+  while (true) {
+    // A caller who would not wait for the channel still waits for the answer; and so does everybody for the
+    // last one.
+    const absl::Duration ask_timeout = timeout == absl::ZeroDuration()
+                                           ? options_.call_timeout
+                                           : std::max(deadline - SteadyNow(), kLastAskTimeout);
+    absl::StatusOr<Channel> found = connection_->Discover(channel, ask_timeout);
+    if (found.ok() || !MayAppear(found.status())) return found;
+    const absl::Duration left = deadline - SteadyNow();
+    if (left <= absl::ZeroDuration()) {
+      return WithMessage(found.status(), absl::StrCat(found.status().message(), " (waited ",
+                                                      absl::FormatDuration(timeout), ")"));
+    }
+    absl::SleepFor(std::min(backoff.Next(), left));
+  }
+}
+
+absl::StatusOr<std::vector<Channel>> Messenger::ListChannels(const std::string& name_prefix,
+                                                             absl::Duration timeout) {
+  const absl::Time deadline = SteadyNow() + timeout;
+  std::vector<Channel> channels;
+  std::string page_token;
+  do {
+    absl::StatusOr<ChannelPage> page =
+        connection_->ListChannels(name_prefix, page_token, deadline - SteadyNow());
+    if (!page.ok()) return page.status();
+    std::move(page->channels.begin(), page->channels.end(), std::back_inserter(channels));
+    page_token = std::move(page->next_page_token);
+  } while (!page_token.empty());
+  return channels;
+}
+
+void Messenger::Deliver(LeaseTable::Events events) {
+  if (!options_.on_event) return;
+  events_.Add([this, events = std::move(events)] {
+    for (const MessengerEvent& event : events) options_.on_event(event);
+  });
+}
+
+}  // namespace pylabhub

@@ -1,0 +1,128 @@
+// A process's link to one broker: registers its channels and consumers, keeps their leases, and finds other
+// channels.
+//
+//   auto messenger = Messenger::Connect({.address = "localhost:5570", .certificates_folder =
+//   "/etc/pylabhub/certs"}); if (!messenger.ok()) return Fail(messenger.status()); auto registered =
+//   (*messenger)->RegisterProducer({.name = "camera.left", .schema_hash = hash, .segment_id = id}).get();
+//   auto channel = (*messenger)->DiscoverProducer("camera.right", absl::Seconds(5));
+//
+// A Messenger is one session: the broker keeps what it registered for as long as it sends heartbeats, which
+// it does by itself until it is destroyed. It registers everything again when the broker was restarted, and
+// connects again when the connection broke. Data never passes through it: what is attached goes on with or
+// without a broker.
+//
+// Thread safety: thread-safe. No singleton: one process may have several, to one broker or to several.
+// Threads:       three of its own: heartbeats; registrations, one after the other; on_event. A slow broker
+// call or a slow
+//                callback holds up no heartbeat, and a callback may wait for the outcome of a registration.
+// Ownership:     the destructor gives up everything that is registered, waits for that at most close_timeout,
+// and delivers the
+//                events that are due. No call may be running then. It must not run in a callback: the process
+//                is ended with a message that says so.
+// Errors:        each names what is wrong and the mend; ReasonOf (client/error_reason.h) says why a broker
+// refused.
+//                kUnavailable: the broker cannot be reached; kDeadlineExceeded: it did not answer in time.
+#ifndef PYLABHUB_CLIENT_MESSENGER_H_
+#define PYLABHUB_CLIENT_MESSENGER_H_
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/broker_connection.h"
+#include "client/broker_types.h"
+#include "client/connect_options.h"
+#include "client/lease_keeper.h"
+#include "client/messenger_event.h"
+#include "client/serial_queue.h"
+
+namespace pylabhub {
+
+// Whether a registration takes a channel whose holder's lease has not ended.
+enum class OnHeld {
+  kFail,  // CHANNEL_HELD
+  // Take it, if the broker allows that to this client's identity. For a producer that knows that its
+  // predecessor is gone, as one that has created the channel's segment does.
+  kTakeOver,
+};
+
+class Messenger {
+ public:
+  // Connects over mutual TLS and agrees on a protocol version. Never waits for a broker to appear: one that
+  // is not there is told at once.
+  //
+  // Errors:
+  //   kInvalidArgument     the address is none, or a certificate file is not what it should be
+  //   kNotFound, kPermissionDenied, kFailedPrecondition  a certificate file cannot be used, or no version in
+  //   common kUnavailable         nobody listens there, the name is unknown, or the TLS handshake failed; the
+  //   message says which kDeadlineExceeded    no answer within connect_timeout kUnimplemented       something
+  //   listens there that is no pylabhub broker
+  static absl::StatusOr<std::unique_ptr<Messenger>> Connect(const ConnectOptions& options);
+
+  // The same over a connection that exists already, such as a fake one.
+  static absl::StatusOr<std::unique_ptr<Messenger>> Create(std::unique_ptr<BrokerConnection> connection,
+                                                           MessengerOptions options,
+                                                           absl::Duration timeout = absl::Seconds(5));
+
+  Messenger(const Messenger&) = delete;
+  Messenger& operator=(const Messenger&) = delete;
+  ~Messenger();
+
+  // Registers a channel and keeps its lease. The outcome comes after the first heartbeat, so that the channel
+  // is ready then, and can be discovered; only if the broker went away in between it is not yet. Registering
+  // again what is registered changes nothing; with another segment_id it is the segment's successor, under a
+  // new epoch.
+  std::future<absl::StatusOr<Grant>> RegisterProducer(ChannelSpec channel, OnHeld on_held = OnHeld::kFail);
+
+  // Registers a consumer of a channel that is ready, and keeps its lease.
+  std::future<absl::StatusOr<Grant>> RegisterConsumer(ConsumerSpec consumer);
+
+  // Give up what was registered. NOT_REGISTERED if nothing was; nothing is kept after any outcome.
+  std::future<absl::Status> DeregisterProducer(std::string channel);
+  std::future<absl::Status> DeregisterConsumer(ConsumerClaim consumer);
+
+  // Where the channel is. Waits at most `timeout` until it is there and ready, asking again after 5 ms at
+  // first, then ever more slowly, every 250 ms at last. After `timeout` the broker's last refusal is the
+  // error: CHANNEL_NOT_FOUND or CHANNEL_NOT_READY. Any other refusal comes at once. Zero asks once.
+  absl::StatusOr<Channel> DiscoverProducer(const std::string& channel, absl::Duration timeout);
+
+  // Every channel whose name begins with `name_prefix`, in the order of names; read in pages, within
+  // `timeout` in all.
+  absl::StatusOr<std::vector<Channel>> ListChannels(const std::string& name_prefix, absl::Duration timeout);
+
+  // What the broker said of itself when the connection was made, and whom it takes this client for.
+  const BrokerInfo& broker_info() const { return broker_info_; }
+  const std::string& session_id() const { return session_id_; }
+
+  // How the last heartbeat ended; OK while nothing is registered.
+  absl::Status LastHeartbeat() const { return keeper_.LastHeartbeat(); }
+
+ private:
+  Messenger(std::unique_ptr<BrokerConnection> connection, BrokerInfo broker_info, MessengerOptions options);
+
+  template <typename Outcome>
+  std::future<Outcome> InTurn(std::function<Outcome()> call);
+  template <typename Spec>
+  absl::StatusOr<Grant> Keep(const Spec& spec, absl::StatusOr<Grant> grant);
+  void GiveUp(const Claims& claims, absl::Time deadline);
+  void Deliver(LeaseTable::Events events);
+
+  const std::unique_ptr<BrokerConnection> connection_;
+  const BrokerInfo broker_info_;
+  const MessengerOptions options_;
+  const std::string session_id_;
+  std::atomic<bool> closing_ = false;
+  SerialQueue events_;
+  SerialQueue calls_;
+  LeaseKeeper keeper_;
+};
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_MESSENGER_H_

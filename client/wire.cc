@@ -1,0 +1,224 @@
+#include "client/wire.h"
+
+#include <google/protobuf/any.pb.h>
+
+#include <algorithm>
+
+#include "client/error_reason.h"
+#include "proto/google/rpc/error_details.pb.h"
+#include "proto/google/rpc/status.pb.h"
+
+namespace pylabhub {
+namespace {
+
+constexpr char kDomain[] = "pylabhub";
+
+absl::Duration FromWire(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+template <typename Response>
+LeaseTerms TermsOf(const Response& response) {
+  return {.lease_ttl = FromWire(response.lease_ttl()),
+          .heartbeat_interval = FromWire(response.heartbeat_interval())};
+}
+
+template <typename Bytes>
+std::string ToWire(const Bytes& bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// What has another size than it must is left zero: it names no segment and no schema.
+template <typename Bytes>
+Bytes BytesOf(const std::string& text) {
+  Bytes bytes = {};
+  if (text.size() == bytes.size()) std::copy(text.begin(), text.end(), bytes.begin());
+  return bytes;
+}
+
+void ToWire(const ProcessInfo& from, v1::ProcessInfo& to) {
+  to.set_pid(from.pid);
+  to.set_host(from.host);
+  to.set_boot_id(from.boot_id);
+  to.set_shm_device(from.shm_device);
+  to.set_program(from.program);
+}
+
+ProcessInfo FromWire(const v1::ProcessInfo& from) {
+  return {.pid = from.pid(),
+          .host = from.host(),
+          .boot_id = from.boot_id(),
+          .shm_device = from.shm_device(),
+          .program = from.program()};
+}
+
+void ToWire(const SharedMemoryNames& from, v1::SharedMemory& to) {
+  if (from.data_name.empty()) return;
+  to.set_kind(v1::SHARED_MEMORY_KIND_NAMED);
+  to.set_data_name(from.data_name);
+  to.set_control_name(from.control_name);
+  to.set_anchor_name(from.anchor_name);
+}
+
+ChannelSpec FromWire(const v1::ChannelSpec& from) {
+  return {.name = from.name(),
+          .schema_hash = BytesOf<SchemaHashBytes>(from.schema_hash()),
+          .schema_version = from.schema_version(),
+          .segment_id = BytesOf<SegmentIdBytes>(from.segment_id()),
+          .shared_memory = {.data_name = from.shared_memory().data_name(),
+                            .control_name = from.shared_memory().control_name(),
+                            .anchor_name = from.shared_memory().anchor_name()},
+          .metadata = {from.metadata().begin(), from.metadata().end()},
+          .process = FromWire(from.process())};
+}
+
+ChannelState FromWire(v1::ChannelState state) {
+  switch (state) {
+    case v1::CHANNEL_STATE_PENDING:
+      return ChannelState::kPending;
+    case v1::CHANNEL_STATE_READY:
+      return ChannelState::kReady;
+    case v1::CHANNEL_STATE_CLOSING:
+      return ChannelState::kClosing;
+    default:
+      return ChannelState::kUnknown;
+  }
+}
+
+LossReason FromWire(v1::LossReason reason) {
+  switch (reason) {
+    case v1::LOSS_REASON_FENCED:
+      return LossReason::kFenced;
+    case v1::LOSS_REASON_CLOSED_BY_ADMIN:
+      return LossReason::kClosedByAdmin;
+    default:
+      return LossReason::kUnknownToBroker;
+  }
+}
+
+// What errors.proto's table lists for ErrorInfo and RetryInfo.
+void AttachDetails(const google::rpc::Status& details, absl::Status& status) {
+  for (const google::protobuf::Any& detail : details.details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&info) && info.domain() == kDomain) {
+      SetReason(status, info.reason());
+      for (const auto& [key, value] : info.metadata()) SetReasonMetadata(status, key, value);
+    } else if (detail.UnpackTo(&retry)) {
+      SetRetryDelay(status, FromWire(retry.retry_delay()));
+    }
+  }
+}
+
+}  // namespace
+
+v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& channel, bool force) {
+  v1::RegisterRequest request;
+  request.set_session_id(session_id);
+  request.set_force(force);
+  v1::ChannelSpec& spec = *request.mutable_channel();
+  spec.set_name(channel.name);
+  spec.set_schema_hash(ToWire(channel.schema_hash));
+  spec.set_schema_version(channel.schema_version);
+  spec.set_segment_id(ToWire(channel.segment_id));
+  ToWire(channel.shared_memory, *spec.mutable_shared_memory());
+  ToWire(channel.process, *spec.mutable_process());
+  spec.mutable_metadata()->insert(channel.metadata.begin(), channel.metadata.end());
+  return request;
+}
+
+v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const ConsumerSpec& consumer) {
+  v1::ConsumerRegisterRequest request;
+  request.set_session_id(session_id);
+  request.set_channel_name(consumer.channel);
+  request.set_consumer_id(consumer.consumer_id);
+  if (consumer.expected_schema_hash.has_value()) {
+    request.set_expected_schema_hash(ToWire(*consumer.expected_schema_hash));
+  }
+  request.set_group(consumer.group);
+  request.set_max_held_slots(consumer.max_held_slots);
+  ToWire(consumer.process, *request.mutable_process());
+  return request;
+}
+
+v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims) {
+  v1::HeartbeatRequest request;
+  v1::SessionClaims& session = *request.add_sessions();
+  session.set_session_id(session_id);
+  for (const ChannelClaim& claim : claims.channels) {
+    v1::ChannelClaim& to = *session.add_channels();
+    to.set_name(claim.name);
+    to.set_epoch(claim.epoch);
+  }
+  for (const ConsumerClaim& claim : claims.consumers) {
+    v1::ConsumerClaim& to = *session.add_consumers();
+    to.set_channel_name(claim.channel);
+    to.set_consumer_id(claim.consumer_id);
+  }
+  return request;
+}
+
+Channel FromWire(const v1::Channel& channel) {
+  return {.spec = FromWire(channel.spec()),
+          .state = FromWire(channel.state()),
+          .epoch = channel.epoch(),
+          .consumer_count = channel.consumer_count(),
+          .revision = channel.revision(),
+          .producer_identity = channel.producer_identity()};
+}
+
+Grant FromWire(const v1::RegisterResponse& response) {
+  return {.channel = FromWire(response.channel()), .terms = TermsOf(response)};
+}
+
+Grant FromWire(const v1::ConsumerRegisterResponse& response) {
+  return {.channel = FromWire(response.channel()), .terms = TermsOf(response)};
+}
+
+BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response) {
+  BrokerInfo info = {
+      .version = response.version(),
+      .min_protocol_version = response.min_protocol_version(),
+      .max_protocol_version = response.max_protocol_version(),
+      .implemented_methods = {response.implemented_methods().begin(), response.implemented_methods().end()},
+      .broker_id = response.broker_id(),
+      .terms = TermsOf(response),
+      .caller_identity = response.caller_identity(),
+      .process = FromWire(response.process())};
+  if (response.has_caller_certificate_expire_time()) {
+    info.caller_certificate_expire_time =
+        absl::FromUnixSeconds(response.caller_certificate_expire_time().seconds());
+  }
+  return info;
+}
+
+ChannelPage FromWire(const v1::ListChannelsResponse& response) {
+  ChannelPage page = {.next_page_token = response.next_page_token()};
+  for (const v1::Channel& channel : response.channels()) page.channels.push_back(FromWire(channel));
+  return page;
+}
+
+HeartbeatReport FromWire(const v1::HeartbeatResponse& response) {
+  HeartbeatReport report = {.session_known = false, .terms = TermsOf(response)};
+  if (response.sessions().empty()) return report;
+  const v1::SessionStatus& session = response.sessions(0);
+  report.session_known = session.known();
+  for (const v1::LostChannel& lost : session.lost_channels()) {
+    report.lost_channels.push_back(
+        {.name = lost.name(), .epoch = lost.epoch(), .reason = FromWire(lost.reason())});
+  }
+  for (const v1::ConsumerClaim& lost : session.lost_consumers()) {
+    report.lost_consumers.push_back({.channel = lost.channel_name(), .consumer_id = lost.consumer_id()});
+  }
+  return report;
+}
+
+absl::Status FromWire(const grpc::Status& from) {
+  if (from.ok()) return absl::OkStatus();
+  absl::Status status(static_cast<absl::StatusCode>(from.error_code()), from.error_message());
+  google::rpc::Status details;
+  if (details.ParseFromString(from.error_details())) AttachDetails(details, status);
+  return status;
+}
+
+}  // namespace pylabhub

@@ -1,0 +1,35 @@
+// Between the client's plain values and the messages of the wire API.
+//
+// Thread safety: free functions with no shared state.
+#ifndef PYLABHUB_CLIENT_WIRE_H_
+#define PYLABHUB_CLIENT_WIRE_H_
+
+#include <grpcpp/support/status.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/broker_types.h"
+#include "proto/pylabhub/v1/broker.grpc.pb.h"
+
+namespace pylabhub {
+
+v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& channel, bool force);
+v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const ConsumerSpec& consumer);
+v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims);
+
+Channel FromWire(const v1::Channel& channel);
+Grant FromWire(const v1::RegisterResponse& response);
+Grant FromWire(const v1::ConsumerRegisterResponse& response);
+BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response);
+ChannelPage FromWire(const v1::ListChannelsResponse& response);
+// `response` answers one session.
+HeartbeatReport FromWire(const v1::HeartbeatResponse& response);
+
+// With the reason, its metadata and the retry delay attached, where the broker sent google.rpc details.
+absl::Status FromWire(const grpc::Status& status);
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_WIRE_H_
