@@ -44,16 +44,6 @@ finish() {
   exit
 }
 
-# Bazel keeps its output under the home folder, and refuses to start without one.
-use_a_home_that_works() {
-  [ -n "${HOME:-}" ] && [ -d "$HOME" ] && [ -w "$HOME" ] && return
-  HOME="${TMPDIR:-/tmp}/pylabhub-home-$(id -u)"
-  mkdir -p -m 0700 "$HOME"
-  [ -O "$HOME" ] || { echo "tests/run.sh: $HOME belongs to somebody else; set HOME" >&2 && exit 1; }
-  export HOME
-  echo "HOME is not a folder that can be written; using $HOME"
-}
-
 bazel_options=(--config=opt --color=no --curses=no)
 startup_options=()
 if [ -n "${CI:-}" ]; then
@@ -116,7 +106,7 @@ check_shared_memory() {
 
 say "packages"
 third_party/install.sh build check || { failed=1 && failures+=(packages) && finish; }
-use_a_home_that_works
+. third_party/home.sh
 scratch=$(mktemp -d)
 clean_up() {
   rm -rf "$scratch"
@@ -125,8 +115,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 shared_memory_names >"$scratch/shm_before"
-# Links that a Bazel with another home folder left would be read as folders of sources. The build makes them anew.
-find . -maxdepth 1 -type l -name 'bazel-*' -delete
 
 check_format
 bazel_test "tests" //...
