@@ -8,7 +8,6 @@
 namespace pylabhub::broker {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
 
 class LeaseTest : public RegistryFixture {};

@@ -46,7 +46,9 @@ def _clang_tidy_impl(target, ctx):
             # On success nothing is said: clang-tidy's count of warnings that it hid in system headers is noise.
             command = """
                 config=$1 source=$2 verdict=$3; shift 3
-                clang-tidy --quiet --config-file="$config" "$source" -- -iquote. "$@" >"$verdict" 2>"$verdict.noise" && exit
+                # The analyser takes a third of the time; in tests, the sanitizers find what it would.
+                case "$source" in tests/*) checks=-clang-analyzer-* ;; *) checks= ;; esac
+                clang-tidy --quiet --config-file="$config" --checks="$checks" "$source" -- -iquote. "$@" >"$verdict" 2>"$verdict.noise" && exit
                 sed "s|$PWD/||" "$verdict" "$verdict.noise" >&2
                 exit 1
             """,
