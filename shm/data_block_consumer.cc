@@ -1,0 +1,294 @@
+#include "shm/data_block_consumer.h"
+
+#include <sys/random.h>
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "shm/anchor.h"
+#include "shm/channel_files.h"
+#include "shm/fork_guard.h"
+#include "shm/futex.h"
+#include "shm/invariant.h"
+#include "shm/membership.h"
+#include "shm/named_segment.h"
+#include "shm/wait.h"
+
+namespace pylabhub::shm {
+namespace {
+
+// Between reading the anchor and opening the segment a producer may come or go: then the anchor says
+// something new.
+constexpr int kOpenAttempts = 100;
+constexpr int kMaxChain = 64;
+constexpr absl::Duration kAnchorPoll = absl::Milliseconds(1);
+
+uint64_t RandomToken() {
+  uint64_t token = 0;
+  while (token <= kReservationTaken) {
+    Require(getrandom(&token, sizeof(token), 0) == sizeof(token), "the kernel has no random numbers");
+  }
+  return token;
+}
+
+absl::Status NoSuchChannel(const ChannelFiles& files) {
+  return absl::NotFoundError(absl::StrCat("channel '", files.channel(), "' has no segment in ",
+                                          files.directory(),
+                                          "; start its producer first, or wait for it with open_timeout"));
+}
+
+absl::Status CheckSchema(const DataView& view, const std::optional<Schema>& expected) {
+  if (!expected.has_value() || HashOf(*expected) == view.schema_hash) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("SCHEMA_MISMATCH: channel '", view.config.channel,
+                                                    "' carries '", view.config.schema.name, "' (",
+                                                    ToHex(view.schema_hash), "), this consumer expects '",
+                                                    expected->name, "' (", ToHex(HashOf(*expected)), ")"));
+}
+
+// The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not
+// lead there.
+SegmentId SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id, const SegmentId& current) {
+  SegmentId id = current;
+  for (int i = 0; i < kMaxChain; ++i) {
+    const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
+    if (!segment.ok() || segment->data_view.predecessor_id.is_nil()) return current;
+    if (segment->data_view.predecessor_id == segment_id) return id;
+    id = segment->data_view.predecessor_id;
+  }
+  return current;
+}
+
+}  // namespace
+
+// A consumer in one segment: everything that is replaced when it follows to the next.
+struct Attachment {
+  OpenedSegment segment;
+  Membership membership;
+  RingReader reader;
+
+  Attachment(OpenedSegment opened, const Membership& joined, ReadOrder order)
+      : segment(std::move(opened)),
+        membership(joined),
+        reader(segment.data_view, joined.entry, joined.place, order, joined.first_sequence) {}
+};
+
+class DataBlockConsumer::State {
+ public:
+  State(ChannelFiles files, ConsumerOptions options)
+      : files_(std::move(files)), options_(std::move(options)), token_(RandomToken()) {}
+
+  ~State() {
+    if (forked() || attachment_ == nullptr) return;
+    Require(!attachment_->reader.holding(), "a ReadSlot outlives its DataBlockConsumer");
+    Detach(std::move(attachment_));
+  }
+
+  // Attaches to the current segment, waiting for it as long as the options say.
+  absl::Status Open() {
+    const absl::Time deadline = absl::Now() + options_.open_timeout;
+    for (int attempts = 0;;) {
+      const absl::Status status = TryOpen();
+      if (!absl::IsNotFound(status)) return status;
+      // Not found a moment after the anchor named it: look at the anchor again, for a while.
+      if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(files_);
+      if (absl::Now() >= deadline && !Anchor::Open(files_).ok()) return NoSuchChannel(files_);
+      if (absl::Now() < deadline) absl::SleepFor(kAnchorPoll);
+    }
+  }
+
+  absl::Status Follow(absl::Duration timeout) {
+    if (attachment_->segment.ProducerLives() && !attachment_->reader.drained()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "channel '", files_.channel(), "': its producer lives; Follow comes after it is gone"));
+    }
+    const absl::Time deadline = absl::Now() + timeout;
+    absl::Status last = absl::OkStatus();
+    do {
+      last = TryFollow(std::min(deadline - absl::Now(), absl::FromChrono(kLivenessInterval)));
+      if (last.ok() || !(absl::IsNotFound(last) || absl::IsDeadlineExceeded(last))) return last;
+    } while (absl::Now() < deadline);
+    return absl::DeadlineExceededError(
+        absl::StrCat("channel '", files_.channel(), "' has no new producer yet; call Follow again"));
+  }
+
+  SlotResult WaitForSlot(absl::Duration timeout, SlotView* slot) {
+    if (gone_ != SlotResult::kOk) return gone_;
+    RingReader& ring = attachment_->reader;
+    Wait wait(options_.wait, timeout);
+    SlotResult result = SlotResult::kTimeout;
+    const auto found = [&] { return (result = ring.TryAcquire(slot)) != SlotResult::kTimeout; };
+    bool slept = false;
+    while (!wait.Spin(found)) {
+      if (ProducerGone()) {
+        // It may have committed between the last look at the ring and its end.
+        if (!found())
+          result = gone_ = ring.drained() ? SlotResult::kProducerClosed : SlotResult::kProducerDead;
+        break;
+      }
+      if (wait.expired()) break;
+      if (wait.may_sleep()) slept = Sleep(wait, found) || slept;
+      if (result != SlotResult::kTimeout) break;
+    }
+    ring.CountWait(slept);
+    return result;
+  }
+
+  bool forked() const { return generation_ != ForkGeneration(); }
+  const Attachment& attachment() const { return *attachment_; }
+  RingReader& reader() { return attachment_->reader; }
+
+ private:
+  ReadOrder OrderFor(const ChannelConfig& config) const {
+    if (options_.order.has_value()) return *options_.order;
+    return config.policy == Policy::kLatestOnly ? ReadOrder::kLatest : ReadOrder::kNext;
+  }
+
+  absl::Status TryOpen() {
+    const absl::StatusOr<Anchor> anchor = Anchor::Open(files_);
+    if (!anchor.ok()) return anchor.status();
+    const SegmentId current = anchor->Read().segment_id;
+    if (current.is_nil()) return NoSuchChannel(files_);
+    return Attach(current, Applicant{.token = token_, .order = ReadOrder::kNext});
+  }
+
+  absl::Status TryFollow(absl::Duration timeout) {
+    const absl::StatusOr<Anchor> anchor = Anchor::Open(files_);
+    if (!anchor.ok()) return anchor.status();
+    const Anchor::Current current = anchor->Read();
+    const SegmentId own = attachment_->segment.data_view.segment_id;
+    if (current.segment_id == own) {
+      anchor->WaitForChange(current, timeout);
+      return absl::DeadlineExceededError("");
+    }
+    return Attach(SuccessorOf(files_, own, current.segment_id),
+                  Applicant{.token = token_,
+                            .order = ReadOrder::kNext,
+                            .keeps_place = true,
+                            .place = attachment_->membership.place});
+  }
+
+  // Joins the segment, then leaves the one before, if any.
+  absl::Status Attach(const SegmentId& segment_id, Applicant applicant) {
+    absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files_, segment_id, Access::kReadWrite);
+    if (!segment.ok()) return segment.status();
+    if (absl::Status status = CheckSchema(segment->data_view, options_.expected_schema); !status.ok())
+      return status;
+    applicant.order = OrderFor(segment->data_view.config);
+    const absl::StatusOr<Membership> membership = Join(*segment, applicant);
+    if (!membership.ok()) return membership.status();
+    segment->data.Populate();
+    auto attachment = std::make_unique<Attachment>(*std::move(segment), *membership, applicant.order);
+    std::swap(attachment, attachment_);
+    gone_ = SlotResult::kOk;
+    if (attachment != nullptr) Detach(std::move(attachment));
+    return absl::OkStatus();
+  }
+
+  void Detach(std::unique_ptr<Attachment> attachment) {
+    Leave(attachment->segment, attachment->membership);
+    const SegmentId segment_id = attachment->segment.data_view.segment_id;
+    attachment.reset();
+    LeaveChannel(files_, segment_id);
+  }
+
+  // True if nothing more will come from this segment: the producer said so, or the kernel does.
+  bool ProducerGone() {
+    if (attachment_->reader.drained()) return true;
+    return liveness_.Due() && !attachment_->segment.ProducerLives();
+  }
+
+  template <typename Found>
+  bool Sleep(const Wait& wait, Found found) {
+    RingReader& ring = attachment_->reader;
+    const std::atomic<uint64_t>& stamp = ring.expected_stamp();
+    const bool first = !ring.producer_knows_of_sleeps();
+    const auto seen = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed));
+    ring.BeginSleep();
+    const bool sleeps = !found() && !ring.drained();
+    if (sleeps) FutexWait(LowHalf(stamp), seen, wait.SleepTime(first));
+    ring.EndSleep();
+    return sleeps;
+  }
+
+  ChannelFiles files_;
+  ConsumerOptions options_;
+  uint64_t token_;
+  std::unique_ptr<Attachment> attachment_;
+  LivenessTimer liveness_;
+  SlotResult gone_ = SlotResult::kOk;  // or how the producer of this segment went
+  uint64_t generation_ = ForkGeneration();
+};
+
+ReadSlot::ReadSlot(ReadSlot&& other) noexcept
+    : reader_(std::exchange(other.reader_, nullptr)), view_(other.view_), result_(other.result_) {}
+
+ReadSlot::~ReadSlot() { Release(); }
+
+SlotResult ReadSlot::Release() {
+  if (reader_ == nullptr) return SlotResult::kOk;
+  return std::exchange(reader_, nullptr)->Release();
+}
+
+absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl::string_view channel,
+                                                                           const ConsumerOptions& options) {
+  if (absl::Status status = ValidateChannelName(channel); !status.ok()) return status;
+  auto state = std::make_unique<State>(ChannelFiles(options.directory, channel), options);
+  if (absl::Status status = state->Open(); !status.ok()) return status;
+  return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));
+}
+
+DataBlockConsumer::DataBlockConsumer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DataBlockConsumer::~DataBlockConsumer() = default;
+
+ReadSlot DataBlockConsumer::Acquire(absl::Duration timeout) {
+  if (state_->forked()) [[unlikely]]
+    return ReadSlot(SlotResult::kForked);
+  RingReader& reader = state_->reader();
+  Require(!reader.holding(), "a DataBlockConsumer has one ReadSlot at a time");
+  SlotView view;
+  SlotResult result = reader.TryAcquire(&view);
+  if (result == SlotResult::kTimeout) [[unlikely]]
+    result = state_->WaitForSlot(timeout, &view);
+  if (result != SlotResult::kOk) [[unlikely]]
+    return ReadSlot(result);
+  return ReadSlot(&reader, view);
+}
+
+absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {
+  if (state_->forked())
+    return absl::FailedPreconditionError("the consumer belongs to the parent of this process");
+  Require(!state_->reader().holding(), "a ReadSlot outlives the segment that Follow leaves");
+  return state_->Follow(timeout);
+}
+
+bool DataBlockConsumer::ProducerIsAlive() const {
+  const OpenedSegment& segment = state_->attachment().segment;
+  const bool closed = segment.data_view.header->wait.closed_at.load(std::memory_order_acquire) != 0;
+  return !state_->forked() && !closed && segment.ProducerLives();
+}
+
+const ChannelConfig& DataBlockConsumer::config() const {
+  return state_->attachment().segment.data_view.config;
+}
+const SchemaHash& DataBlockConsumer::schema_hash() const {
+  return state_->attachment().segment.data_view.schema_hash;
+}
+const SegmentId& DataBlockConsumer::segment_id() const {
+  return state_->attachment().segment.data_view.segment_id;
+}
+
+ConsumerStats DataBlockConsumer::Stats() const {
+  const ConsumerEntry& entry = *state_->attachment().membership.entry;
+  const auto read = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {.received_slots = read(entry.received_slots),
+          .received_bytes = read(entry.received_bytes),
+          .missed_slots = read(entry.missed_slots),
+          .waits = read(entry.waits),
+          .sleeps = read(entry.sleeps)};
+}
+
+}  // namespace pylabhub::shm

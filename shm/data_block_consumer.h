@@ -1,0 +1,151 @@
+// The reading end of a channel: attaches to its segment, and takes slots from it.
+//
+//   auto consumer = DataBlockConsumer::Open("camera.left");
+//   while (ReadSlot slot = (*consumer)->Acquire(absl::Seconds(1))) {
+//     Show(slot.payload());
+//   }
+//
+// Thread safety: a consumer belongs to one thread at a time; Stats may be called from any.
+// Time:          Acquire and release make no system call when a slot is ready and the producer does not
+// sleep. A wait
+//                looks every 10 ms at the latest whether the producer still lives.
+// Ownership:     slots must be gone before their consumer; a consumer that finds one outstanding ends the
+// process with
+//                that message.
+// Fork:          a child of fork() has no channel: its copy of the handle answers kForked and touches
+// nothing.
+#ifndef PYLABHUB_SHM_DATA_BLOCK_CONSUMER_H_
+#define PYLABHUB_SHM_DATA_BLOCK_CONSUMER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "shm/channel_config.h"
+#include "shm/read_order.h"
+#include "shm/ring_reader.h"
+#include "shm/schema.h"
+#include "shm/segment_id.h"
+#include "shm/slot_result.h"
+
+namespace pylabhub::shm {
+
+class DataBlockConsumer;
+
+// A slot that is being read. Released by call or by destructor.
+class ReadSlot {
+ public:
+  ReadSlot(ReadSlot&& other) noexcept;
+  ReadSlot& operator=(ReadSlot&&) = delete;
+  ~ReadSlot();
+
+  // True if there is a slot; else result() says why not.
+  explicit operator bool() const { return reader_ != nullptr; }
+  SlotResult result() const { return result_; }
+
+  // The bytes that the producer committed. They do not change while the slot is held.
+  std::span<const std::byte> payload() const { return view_.payload; }
+  // The slot's number in its segment, from 0.
+  uint64_t sequence() const { return view_.sequence; }
+  // When it was committed, by the producer's clock, since the Unix epoch.
+  absl::Time timestamp() const { return absl::FromUnixNanos(view_.timestamp_ns); }
+  int64_t timestamp_ns() const { return view_.timestamp_ns; }
+  // Slots between the last one that this consumer got and this one: overwritten, or passed over by read =
+  // latest.
+  uint64_t missed_slots() const { return view_.missed_slots; }
+
+  // Gives the slot back. kOverrun if it changed meanwhile, which no correct producer does. Does nothing (kOk)
+  // without a slot.
+  SlotResult Release();
+
+ private:
+  friend class DataBlockConsumer;
+  explicit ReadSlot(SlotResult result) : result_(result) {}
+  ReadSlot(RingReader* reader, const SlotView& view) : reader_(reader), view_(view) {}
+
+  RingReader* reader_ = nullptr;
+  SlotView view_;
+  SlotResult result_ = SlotResult::kOk;
+};
+
+struct ConsumerOptions {
+  // Without one: kLatest for a kLatestOnly channel, kNext for the others.
+  std::optional<ReadOrder> order = std::nullopt;
+  // Set: Open fails if the channel's schema is another one.
+  std::optional<Schema> expected_schema = std::nullopt;
+  // How long Open waits for the channel to appear.
+  absl::Duration open_timeout = absl::ZeroDuration();
+  WaitOptions wait = {};
+  std::string directory = "/dev/shm";
+};
+
+// What a consumer has done so far, counted in the segment, where any tool can read it.
+struct ConsumerStats {
+  uint64_t received_slots = 0;
+  uint64_t received_bytes = 0;
+  uint64_t missed_slots = 0;
+  uint64_t waits = 0;   // Acquires that found nothing to read
+  uint64_t sleeps = 0;  // waits that went to the kernel
+};
+
+class DataBlockConsumer {
+ public:
+  // Attaches to the channel. A kNext consumer starts with the next slot that is committed; a kLatest one with
+  // the newest that there is.
+  //
+  // Errors:
+  //   kInvalidArgument     a bad channel name
+  //   kNotFound            no such channel on this host, even after options.open_timeout
+  //   kFailedPrecondition  SCHEMA_MISMATCH (both hashes in the message); or the files are damaged, truncated,
+  //   of
+  //                        another version, or not ours (the message says which)
+  //   kResourceExhausted   all its places for consumers, or for slots held by them, are taken
+  //   kPermissionDenied    the files belong to another user, or may not be read by this one
+  //   kUnavailable         any other answer of the operating system, in words
+  static absl::StatusOr<std::unique_ptr<DataBlockConsumer>> Open(absl::string_view channel,
+                                                                 const ConsumerOptions& options = {});
+
+  ~DataBlockConsumer();
+  DataBlockConsumer(const DataBlockConsumer&) = delete;
+  DataBlockConsumer& operator=(const DataBlockConsumer&) = delete;
+
+  // Waits at most `timeout` for a slot to read. At most one slot is outstanding at a time.
+  //
+  // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kForked. The two of a producer that is
+  // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on.
+  ReadSlot Acquire(absl::Duration timeout);
+
+  // After kProducerClosed or kProducerDead: waits at most `timeout` for the channel's next producer, and
+  // attaches to its segment, at its sequence 0 if the place was kept. OK means that Acquire reads from
+  // another segment_id() now.
+  //
+  // Errors: kDeadlineExceeded (no successor yet; call again), kFailedPrecondition (the producer is not gone,
+  // or the successor has another schema), and those of Open.
+  absl::Status Follow(absl::Duration timeout);
+
+  // True while the producer lives and has not closed the channel. A system call.
+  bool ProducerIsAlive() const;
+
+  // What the producer decided, as the segment says it.
+  const ChannelConfig& config() const;
+  const Schema& schema() const { return config().schema; }
+  const SchemaHash& schema_hash() const;
+  const SegmentId& segment_id() const;
+  ConsumerStats Stats() const;
+
+ private:
+  class State;
+  explicit DataBlockConsumer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_DATA_BLOCK_CONSUMER_H_

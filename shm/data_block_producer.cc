@@ -1,0 +1,288 @@
+#include "shm/data_block_producer.h"
+
+#include <atomic>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "shm/anchor.h"
+#include "shm/channel_files.h"
+#include "shm/consumer_roster.h"
+#include "shm/fork_guard.h"
+#include "shm/full_fence.h"
+#include "shm/futex.h"
+#include "shm/invariant.h"
+#include "shm/kernel_lock.h"
+#include "shm/named_segment.h"
+#include "shm/succession.h"
+#include "shm/wait.h"
+
+namespace pylabhub::shm {
+
+class DataBlockProducer::State {
+ public:
+  State(ChannelConfig config, const WaitOptions& wait, ChannelFiles files, Anchor anchor,
+        CreatedSegment segment, Succession succession, const SegmentId& segment_id,
+        const SegmentId& predecessor_id)
+      : config_(std::move(config)),
+        wait_(wait),
+        files_(std::move(files)),
+        anchor_(std::move(anchor)),
+        segment_(std::move(segment)),
+        succession_(std::move(succession)),
+        segment_id_(segment_id),
+        predecessor_id_(predecessor_id),
+        roster_(segment_.control_view, config_.max_pins,
+                [this](uint32_t place) { return ConsumerLives(place); }),
+        writer_(segment_.data_segment, IsLossless(config_.policy), roster_) {
+    pending_heirs_ = succession_.heirs();
+    heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
+    for (const Succession::Heir& heir : pending_heirs_) {
+      segment_.data_segment.reservations()[heir.place].token.store(heir.token, std::memory_order_relaxed);
+      if (heir.waited_for) roster_.Reserve(heir.place, heir.token);
+    }
+  }
+
+  ~State() {
+    if (forked()) return;
+    Require(!writer_.prepared(), "a WriteSlot outlives its DataBlockProducer");
+    writer_.Close();
+    // Locks first, then a look at who is left: of two that leave at once, the second sees that both are gone.
+    const Mapping data = std::move(segment_.data);
+    UnlockByte(data.fd(), kProducerLockByte);
+    anchor_.reset();
+    LeaveChannel(files_, segment_id_);
+  }
+
+  void Publish() {
+    segment_.Publish();
+    anchor_->Publish(segment_id_);
+  }
+
+  // Removes what earlier producers left and nobody uses.
+  void RemoveAbandonedSegments() const {
+    for (const SegmentId& id : files_.ListSegments()) {
+      if (id != segment_id_ && IsAbandoned(files_, id)) files_.RemoveSegment(id);
+    }
+  }
+
+  bool forked() const { return generation_ != ForkGeneration(); }
+  RingWriter& writer() { return writer_; }
+  const RingWriter& writer() const { return writer_; }
+  const ChannelConfig& config() const { return config_; }
+  const SegmentId& segment_id() const { return segment_id_; }
+  const SegmentId& predecessor_id() const { return predecessor_id_; }
+  const DataHeader& header() const { return *segment_.data_segment.header; }
+
+  // Gives up places that were kept for consumers which have come, died, or taken too long.
+  void SettleHeirsIfDue() {
+    if (!pending_heirs_.empty() && liveness_.Due()) SettleHeirs();
+  }
+
+  uint32_t CountConsumers() const {
+    uint32_t count = 0;
+    for (uint32_t place = 0; place < config_.max_consumers; ++place) {
+      const ConsumerEntry& entry = segment_.control_view.entries[place];
+      const bool active = PhaseOf(entry.state.load(std::memory_order_relaxed)) == Phase::kActive;
+      if (active && ConsumerLives(place)) ++count;
+    }
+    return count;
+  }
+
+  bool TryAcquire() {
+    if (!ready_to_start_) [[unlikely]] {
+      roster_.Refresh(writer_.next_sequence());
+      if (roster_.active_count() < config_.min_consumers) return false;
+      ready_to_start_ = true;
+    }
+    return writer_.TryAcquire();
+  }
+
+  SlotResult WaitForSlot(absl::Duration timeout) {
+    Wait wait(wait_, timeout);
+    SlotResult result = SlotResult::kTimeout;
+    for (;;) {
+      if (wait.Spin([this] { return TryAcquire(); })) {
+        result = SlotResult::kOk;
+        break;
+      }
+      if (liveness_.Due() && LookAtPeers()) continue;
+      if (wait.expired()) break;
+      if (!wait.may_sleep()) continue;
+      if (const std::optional<uint32_t> blocker = Blocker()) {
+        SleepForConsumer(*blocker, wait);
+      } else {
+        SleepForMember(wait);
+      }
+    }
+    writer_.CountWait(wait.elapsed_ns());
+    return result;
+  }
+
+ private:
+  bool ConsumerLives(uint32_t place) const {
+    return ByteIsLocked(segment_.control.fd(), kFirstConsumerLockByte + place);
+  }
+
+  // Who holds the next slot back; nobody before the first one, while consumers are still to come.
+  std::optional<uint32_t> Blocker() {
+    if (!ready_to_start_) return std::nullopt;
+    const ConsumerRoster::Slowest slowest = writer_.FindSlowest();
+    if (slowest.index == ConsumerRoster::kNobody || roster_.IsReserved(slowest.index)) return std::nullopt;
+    return slowest.index;
+  }
+
+  // Asks the kernel about those who hold the next slot back. True if one of them does so no longer.
+  bool LookAtPeers() {
+    const size_t pending = pending_heirs_.size();
+    if (pending != 0) SettleHeirs();
+    const std::optional<uint32_t> blocker = Blocker();
+    const bool evicted = blocker.has_value() && roster_.EvictIfDead(*blocker);
+    return evicted || pending_heirs_.size() != pending;
+  }
+
+  // Sleeps until somebody joins or leaves.
+  void SleepForMember(const Wait& wait) {
+    const std::atomic<uint64_t>& changes = segment_.control_view.header->membership_changes;
+    const auto seen = static_cast<uint32_t>(changes.load(std::memory_order_relaxed));
+    FullFence();
+    roster_.Refresh(writer_.next_sequence());
+    const bool too_few = !ready_to_start_ && roster_.active_count() < config_.min_consumers;
+    const bool heir_missing = ready_to_start_ && !Blocker().has_value() && roster_.AnyReserved();
+    if (too_few || heir_missing) FutexWait(LowHalf(changes), seen, wait.SleepTime(/*first=*/false));
+  }
+
+  // Sleeps until the consumer at `place`, which holds the next slot back, moves on.
+  void SleepForConsumer(uint32_t place, const Wait& wait) {
+    ProducerWait& shared = segment_.data_segment.header->wait;
+    const bool first = shared.may_sleep.load(std::memory_order_relaxed) == 0;
+    const std::atomic<uint64_t>& cursor = roster_.cursor_word(place);
+    shared.waiting_cursor.store(writer_.needed_cursor(), std::memory_order_relaxed);
+    shared.waiting_place.store(place + 1, std::memory_order_relaxed);
+    shared.may_sleep.store(1, std::memory_order_relaxed);
+    // Edge W: the consumer sees that it must wake, or this sees its cursor.
+    FullFence();
+    const uint64_t seen = cursor.load(std::memory_order_relaxed);
+    if (seen < writer_.needed_cursor())
+      FutexWait(LowHalf(cursor), static_cast<uint32_t>(seen), wait.SleepTime(first));
+    shared.waiting_place.store(0, std::memory_order_relaxed);
+  }
+
+  void SettleHeirs() {
+    roster_.Refresh(writer_.next_sequence());
+    const bool too_late = Wait::Clock::now() >= heirs_deadline_;
+    std::erase_if(pending_heirs_, [&](const Succession::Heir& heir) {
+      const bool here = ConsumerLives(heir.place);
+      const bool came = heir.waited_for ? !roster_.IsReserved(heir.place) : here;
+      // It attaches here before it leaves there.
+      const bool lives = here || succession_.HeirLives(heir);
+      if (!came && lives && !too_late) return false;
+      roster_.ReleaseReservation(heir.place);
+      segment_.data_segment.reservations()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
+                                                                   std::memory_order_release);
+      return true;
+    });
+  }
+
+  ChannelConfig config_;
+  WaitOptions wait_;
+  ChannelFiles files_;
+  std::optional<Anchor> anchor_;
+  CreatedSegment segment_;
+  Succession succession_;
+  SegmentId segment_id_;
+  SegmentId predecessor_id_;
+  ConsumerRoster roster_;
+  RingWriter writer_;
+  std::vector<Succession::Heir> pending_heirs_;
+  Wait::Clock::time_point heirs_deadline_;
+  LivenessTimer liveness_;
+  bool ready_to_start_ = false;
+  uint64_t generation_ = ForkGeneration();
+};
+
+WriteSlot::WriteSlot(WriteSlot&& other) noexcept
+    : writer_(std::exchange(other.writer_, nullptr)), payload_(other.payload_), result_(other.result_) {}
+
+WriteSlot::~WriteSlot() { Abort(); }
+
+SlotResult WriteSlot::Commit(size_t payload_bytes) {
+  Require(writer_ != nullptr, "Commit was called on a WriteSlot that holds no slot");
+  return std::exchange(writer_, nullptr)->Commit(payload_bytes);
+}
+
+void WriteSlot::Abort() {
+  if (writer_ != nullptr) std::exchange(writer_, nullptr)->Abort();
+}
+
+absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(const ChannelConfig& requested,
+                                                                             const WaitOptions& wait) {
+  ChannelConfig config = requested.WithDefaults();
+  if (absl::Status status = config.Validate(); !status.ok()) return status;
+  ChannelFiles files(config.directory, config.channel);
+  absl::StatusOr<Anchor> anchor = Anchor::Lock(files, config.group);
+  if (!anchor.ok()) return anchor.status();
+
+  const SegmentId predecessor_id = anchor->Read().segment_id;
+  Succession succession = Succession::Of(files, predecessor_id);
+  for (const Succession::Heir& heir : succession.heirs()) {
+    if (heir.place < config.max_consumers) continue;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
+                     " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
+  }
+  const SegmentId segment_id = SegmentId::Random();
+  absl::StatusOr<CreatedSegment> segment = CreateNamedSegment(files, config, segment_id, predecessor_id);
+  if (!segment.ok()) {
+    // A channel that never was leaves no anchor behind.
+    anchor = absl::UnavailableError("");
+    LeaveChannel(files, predecessor_id);
+    return segment.status();
+  }
+  auto state =
+      std::make_unique<State>(std::move(config), wait, std::move(files), *std::move(anchor),
+                              *std::move(segment), std::move(succession), segment_id, predecessor_id);
+  state->Publish();
+  state->RemoveAbandonedSegments();
+  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
+}
+
+DataBlockProducer::DataBlockProducer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DataBlockProducer::~DataBlockProducer() = default;
+
+WriteSlot DataBlockProducer::Acquire(absl::Duration timeout) {
+  if (state_->forked()) [[unlikely]]
+    return WriteSlot(SlotResult::kForked);
+  Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot at a time");
+  state_->SettleHeirsIfDue();
+  if (!state_->TryAcquire()) [[unlikely]] {
+    const SlotResult result = state_->WaitForSlot(timeout);
+    if (result != SlotResult::kOk) return WriteSlot(result);
+  }
+  return WriteSlot(&state_->writer(), state_->writer().payload());
+}
+
+uint64_t DataBlockProducer::next_sequence() const { return state_->writer().next_sequence(); }
+const ChannelConfig& DataBlockProducer::config() const { return state_->config(); }
+const SegmentId& DataBlockProducer::segment_id() const { return state_->segment_id(); }
+const SegmentId& DataBlockProducer::predecessor_id() const { return state_->predecessor_id(); }
+
+uint32_t DataBlockProducer::consumer_count() const { return state_->CountConsumers(); }
+
+ProducerStats DataBlockProducer::Stats() const {
+  const ProducerProgress& progress = state_->header().progress;
+  const auto read = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {.committed_slots = read(progress.head),
+          .committed_bytes = read(progress.committed_bytes),
+          .aborted_slots = read(progress.aborted_slots),
+          .waits = read(progress.waits),
+          .blocked = absl::Nanoseconds(read(progress.blocked_ns)),
+          .wakes = read(progress.wakes),
+          .evicted_consumers = read(progress.evicted_consumers),
+          .invalid_peer_values = read(progress.invalid_peer_values)};
+}
+
+}  // namespace pylabhub::shm

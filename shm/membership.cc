@@ -1,0 +1,124 @@
+#include "shm/membership.h"
+
+#include <unistd.h>
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "shm/futex.h"
+#include "shm/kernel_lock.h"
+
+namespace pylabhub::shm {
+namespace {
+
+absl::Status AllPlacesTaken(const OpenedSegment& segment) {
+  const ChannelConfig& config = segment.data_view.config;
+  return absl::ResourceExhaustedError(
+      absl::StrCat("channel '", config.channel, "' has all its ", config.max_consumers, " consumers (policy ",
+                   NameOf(config.policy), "); end one, or create it with more max_consumers"));
+}
+
+const Reservation& ReservationOf(const OpenedSegment& segment, uint32_t place) {
+  return segment.data_view.reservations()[place];
+}
+
+absl::StatusOr<bool> TryTake(const OpenedSegment& segment, uint32_t place) {
+  return TryLockByte(segment.control.fd(), kFirstConsumerLockByte + place);
+}
+
+absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant& applicant) {
+  const uint32_t places = segment.control_view.max_consumers;
+  if (applicant.keeps_place && applicant.place < places &&
+      ReservationOf(segment, applicant.place).Expected() == applicant.token) {
+    const absl::StatusOr<bool> taken = TryTake(segment, applicant.place);
+    if (!taken.ok()) return taken.status();
+    if (*taken) return applicant.place;
+  }
+  for (uint32_t place = 0; place < places; ++place) {
+    if (ReservationOf(segment, place).Expected() != kNotReserved) continue;
+    const absl::StatusOr<bool> taken = TryTake(segment, place);
+    if (!taken.ok()) return taken.status();
+    if (*taken) return place;
+  }
+  return AllPlacesTaken(segment);
+}
+
+bool NeedsPin(const DataView& view, ReadOrder order) {
+  return !view.geometry.inline_payloads() && !(IsLossless(view.config.policy) && order == ReadOrder::kNext);
+}
+
+// Pins that are declared by those who live, this consumer's own among them.
+uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
+  uint32_t pins = 0;
+  for (uint32_t place = 0; place < segment.control_view.max_consumers; ++place) {
+    const uint32_t declared =
+        segment.control_view.entries[place].pins_declared.load(std::memory_order_seq_cst);
+    if (declared != 0 && (place == own_place || segment.ConsumerLives(place))) pins += declared;
+  }
+  return pins;
+}
+
+void AnnounceChange(const ControlView& control) {
+  // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
+  control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+  FutexWakeAll(LowHalf(control.header->membership_changes));
+}
+
+uint64_t FirstSequence(uint64_t head, ReadOrder order) {
+  // The newest slot that there is counts as news for who reads the latest.
+  return order == ReadOrder::kLatest && head > 0 ? head - 1 : head;
+}
+
+}  // namespace
+
+absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
+  const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
+  if (!place.ok()) return place.status();
+  const bool was_kept = ReservationOf(segment, *place).Expected() == applicant.token;
+  ConsumerEntry& entry = segment.control_view.entries[*place];
+  const std::atomic<uint64_t>& head = segment.data_view.header->progress.head;
+
+  const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
+  entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
+  entry.token.store(applicant.token, std::memory_order_relaxed);
+  entry.wait_state.store(kAwake, std::memory_order_relaxed);
+  entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
+  entry.pid.store(getpid(), std::memory_order_relaxed);
+  for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
+  for (std::atomic<uint64_t>* counter :
+       {&entry.received_slots, &entry.received_bytes, &entry.missed_slots, &entry.waits, &entry.sleeps}) {
+    counter->store(0, std::memory_order_relaxed);
+  }
+  const uint32_t pins = NeedsPin(segment.data_view, applicant.order) ? 1 : 0;
+  entry.pins_declared.store(pins, std::memory_order_seq_cst);
+  if (pins != 0 && CountPins(segment, *place) > segment.data_view.config.max_pins) {
+    entry.pins_declared.store(0, std::memory_order_relaxed);
+    UnlockByte(segment.control.fd(), kFirstConsumerLockByte + *place);
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "channel '", segment.data_view.config.channel, "' has all its ", segment.data_view.config.max_pins,
+        " consumers that hold large slots; end one, or create it with more max_pins"));
+  }
+  entry.cursor.store(was_kept ? 0 : head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
+  AnnounceChange(segment.control_view);
+
+  // The place was kept if it still was when the producer could see that it is taken; the producer may have
+  // seen it already.
+  const uint64_t reservation = ReservationOf(segment, *place).token.load(std::memory_order_acquire);
+  const bool kept = was_kept && (reservation == applicant.token || reservation == kReservationTaken);
+  const uint64_t first = kept ? 0 : FirstSequence(head.load(std::memory_order_seq_cst), applicant.order);
+  entry.cursor.store(first, std::memory_order_release);
+  return Membership{.place = *place, .entry = &entry, .first_sequence = first};
+}
+
+void Leave(const OpenedSegment& segment, const Membership& membership) {
+  ConsumerEntry& entry = *membership.entry;
+  for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_release);
+  entry.pins_declared.store(0, std::memory_order_relaxed);
+  const uint64_t uses = entry.state.load(std::memory_order_relaxed) >> 8;
+  entry.state.store(StateOf(uses, Phase::kLeft), std::memory_order_release);
+  AnnounceChange(segment.control_view);
+  FutexWakeAll(LowHalf(entry.cursor));
+}
+
+}  // namespace pylabhub::shm

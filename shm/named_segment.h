@@ -1,0 +1,64 @@
+// A segment of a named channel: its two files, mapped and checked.
+//
+// Thread safety: thread-compatible.
+// Ownership:     owns its mappings, and the locks that were taken through them.
+#ifndef PYLABHUB_SHM_NAMED_SEGMENT_H_
+#define PYLABHUB_SHM_NAMED_SEGMENT_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "shm/channel_config.h"
+#include "shm/channel_files.h"
+#include "shm/control_segment.h"
+#include "shm/data_segment.h"
+#include "shm/mapping.h"
+#include "shm/segment_id.h"
+
+namespace pylabhub::shm {
+
+// As its producer has it: data writable and its lock held, control to be read. Not yet to be opened by
+// anybody: Publish does that, when everything else stands.
+struct CreatedSegment {
+  Mapping data;
+  Mapping control;
+  DataSegment data_segment;
+  ControlView control_view;
+
+  void Publish() { PublishData(data.bytes()); }
+};
+
+// Creates both files, with every page reserved. On an error nothing is left of them.
+absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, const ChannelConfig& config,
+                                                  const SegmentId& segment_id,
+                                                  const SegmentId& predecessor_id);
+
+// As everybody else has it: data read-only.
+struct OpenedSegment {
+  Mapping data;
+  Mapping control;
+  DataView data_view;
+  ControlView control_view;
+
+  bool ProducerLives() const;
+  // The consumer at `place`; not for the caller's own place.
+  bool ConsumerLives(uint32_t place) const;
+  uint32_t CountLivingConsumers() const;
+};
+
+// kNotFound if a file is missing, kFailedPrecondition if one is not what it should be. `control_access` is
+// kReadOnly for who only looks.
+absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const SegmentId& segment_id,
+                                               Access control_access);
+
+// True if nobody uses the segment: its producer is gone, no consumer is attached, and none that lives has a
+// place kept in it. What cannot be opened is abandoned if nobody holds its producer's lock.
+bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id);
+
+// For a participant that has given its own locks back: removes the segment if it is abandoned, and the anchor
+// with it if the channel has no other.
+void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id);
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_NAMED_SEGMENT_H_

@@ -1,0 +1,27 @@
+#include "shm/slot_result.h"
+
+namespace pylabhub::shm {
+
+absl::string_view NameOf(SlotResult result) {
+  switch (result) {
+    case SlotResult::kOk:
+      return "ok";
+    case SlotResult::kTimeout:
+      return "timeout";
+    case SlotResult::kProducerClosed:
+      return "producer closed";
+    case SlotResult::kProducerDead:
+      return "producer dead";
+    case SlotResult::kOverrun:
+      return "overrun";
+    case SlotResult::kCorrupt:
+      return "corrupt";
+    case SlotResult::kTooLarge:
+      return "too large";
+    case SlotResult::kForked:
+      return "forked";
+  }
+  return "unknown";
+}
+
+}  // namespace pylabhub::shm
