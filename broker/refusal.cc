@@ -36,7 +36,6 @@ constexpr Row kTable[] = {
     {Reason::kLimitExceeded, "LIMIT_EXCEEDED", absl::StatusCode::kResourceExhausted},
     {Reason::kVersionUnsupported, "VERSION_UNSUPPORTED", absl::StatusCode::kFailedPrecondition},
     {Reason::kNotImplemented, "NOT_IMPLEMENTED", absl::StatusCode::kUnimplemented},
-    {Reason::kShuttingDown, "SHUTTING_DOWN", absl::StatusCode::kUnavailable},
 };
 
 constexpr bool RowsStandAtTheirReason() {

@@ -35,7 +35,6 @@ enum class Reason {
   kLimitExceeded,
   kVersionUnsupported,
   kNotImplemented,
-  kShuttingDown,
 };
 
 // "SCHEMA_MISMATCH": as in google.rpc.ErrorInfo.reason.

@@ -1,0 +1,276 @@
+#include "broker/broker_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "broker/convert.h"
+#include "broker/grpc_status.h"
+#include "broker/refusal.h"
+#include "broker/unimplemented_services.h"
+#include "broker/validate.h"
+
+namespace pylabhub::broker {
+namespace {
+
+// A caller's gRPC takes 4 MiB in one message; what does not fit below this is left to another call.
+constexpr size_t kMaxResponseBytes = 3 << 20;
+constexpr int kDefaultPageSize = 100;
+constexpr int kMaxPageSize = 1000;
+// Enough to find a session in a log, not enough to speak for it.
+constexpr size_t kSessionIdPrefixBytes = 8;
+
+std::string RequestIdOf(const grpc::ServerContext& context) {
+  const auto found = context.client_metadata().find("pylabhub-request-id");
+  if (found == context.client_metadata().end()) return "";
+  return std::string(found->second.data(), std::min<size_t>(found->second.size(), 64));
+}
+
+absl::Status ReadQuery(const v1::ListChannelsRequest& request, ListQuery& query) {
+  std::vector<FieldViolation> violations;
+  if (request.page_size() < 0) violations.push_back({"page_size", "must not be negative"});
+  if (!request.name_prefix().empty() && !IsChannelName(request.name_prefix())) {
+    violations.push_back({"name_prefix", "must be at most 128 of [a-z0-9._-]"});
+  }
+  query.name_prefix = request.name_prefix();
+  query.page_size = request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
+  if (!request.page_token().empty()) {
+    query.after_name = NameOfPageToken(request.page_token());
+    if (query.after_name.empty()) {
+      violations.push_back({"page_token", "must be next_page_token of the page before, or empty"});
+    }
+  }
+  for (const int state : request.states()) {
+    if (state < v1::CHANNEL_STATE_PENDING || state > v1::CHANNEL_STATE_CLOSING) {
+      violations.push_back({"states", "must be CHANNEL_STATE_PENDING, _READY or _CLOSING"});
+      continue;
+    }
+    query.states.push_back(static_cast<ChannelState>(state - 1));
+  }
+  return RefuseFields(violations);
+}
+
+absl::Status CheckDiscover(const v1::DiscoverRequest& request) {
+  if (request.name().empty() == (request.names_size() == 0)) {
+    return RefuseFields({{"name", "exactly one of `name` and `names` must be set"}});
+  }
+  if (static_cast<size_t>(request.names_size()) > kMaxNamesPerDiscover) {
+    return RefuseFields({{"names", absl::StrCat("must be 1 to ", kMaxNamesPerDiscover)}});
+  }
+  return absl::OkStatus();
+}
+
+// Answers one name of a batch, if there is room left.
+void AddResult(const std::string& name, const absl::StatusOr<ChannelView>& found, bool include_schema,
+               size_t& room_bytes, v1::DiscoverResponse& response) {
+  v1::DiscoverResult& result = *response.add_results();
+  result.set_name(name);
+  if (!found.ok()) {
+    *result.mutable_error() = ToRpcStatus(found.status());
+    return;
+  }
+  v1::Channel channel = ToProto(*found, include_schema);
+  const size_t bytes = channel.ByteSizeLong();
+  if (bytes > room_bytes) {
+    *result.mutable_error() = ToRpcStatus(RefuseBeyond("response_bytes", kMaxResponseBytes));
+    return;
+  }
+  room_bytes -= bytes;
+  *result.mutable_channel() = std::move(channel);
+}
+
+}  // namespace
+
+BrokerService::BrokerService(Directory& directory, BrokerInfo info, LogHook log)
+    : directory_(directory), info_(std::move(info)), log_(std::move(log)) {}
+
+template <typename Body>
+grpc::Status BrokerService::Answer(grpc::ServerContext& context, Body body) {
+  const auto identity = identifier_.Identify(*context.auth_context());
+  return ToGrpcStatus(identity.ok() ? body(**identity) : identity.status());
+}
+
+template <typename Body>
+grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
+                                           absl::string_view channel, absl::string_view session_id,
+                                           Body body) {
+  return Answer(context, [&](const PeerIdentity& peer) {
+    const absl::Status status = body(Caller{peer.name, std::string(session_id)});
+    if (!log_) return status;
+    const auto details = DetailsOf(status);
+    LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "call"};
+    record.fields = {{"method", std::string(method)},
+                     {"identity", peer.name},
+                     {"channel", std::string(channel)},
+                     {"session", std::string(session_id.substr(0, kSessionIdPrefixBytes))},
+                     {"peer", context.peer()},
+                     {"result", status.ok()           ? "OK"
+                                : details.has_value() ? details->reason
+                                                      : "ERROR"}};
+    if (!status.ok()) record.fields.emplace_back("message", status.message());
+    if (std::string id = RequestIdOf(context); !id.empty())
+      record.fields.emplace_back("request_id", std::move(id));
+    log_(record);
+    return status;
+  });
+}
+
+grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
+                                     v1::RegisterResponse* response) {
+  return AnswerAndAudit(
+      *context, "Register", request->channel().name(), request->session_id(), [&](const Caller& caller) {
+        const auto channel = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+          return registry.Register(caller, FromProto(request->channel()), request->force(), now);
+        });
+        if (!channel.ok()) return channel.status();
+        *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
+        *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+        *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+        return absl::OkStatus();
+      });
+}
+
+grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::DiscoverRequest* request,
+                                     v1::DiscoverResponse* response) {
+  return Answer(*context, [&](const PeerIdentity&) {
+    if (absl::Status status = CheckDiscover(*request); !status.ok()) return status;
+    std::vector<std::string> names(request->names().begin(), request->names().end());
+    if (!request->name().empty()) names.push_back(request->name());
+    std::vector<absl::StatusOr<ChannelView>> found;
+    response->set_revision(directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      for (const std::string& name : names) {
+        found.push_back(registry.Discover(name, request->expected_schema_hash(), now));
+      }
+      return registry.revision();
+    }));
+    if (!request->name().empty()) {
+      if (!found[0].ok()) return found[0].status();
+      *response->mutable_channel() = ToProto(*found[0], request->include_schema());
+      return absl::OkStatus();
+    }
+    size_t room_bytes = kMaxResponseBytes;
+    for (size_t i = 0; i < names.size(); ++i) {
+      AddResult(names[i], found[i], request->include_schema(), room_bytes, *response);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status BrokerService::Deregister(grpc::ServerContext* context, const v1::DeregisterRequest* request,
+                                       v1::DeregisterResponse* response) {
+  return AnswerAndAudit(
+      *context, "Deregister", request->name(), request->session_id(), [&](const Caller& caller) {
+        return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+          const absl::Status status = registry.Deregister(caller, request->name(), request->epoch(), now);
+          response->set_revision(registry.revision());
+          return status;
+        });
+      });
+}
+
+grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
+                                             const v1::ConsumerRegisterRequest* request,
+                                             v1::ConsumerRegisterResponse* response) {
+  return AnswerAndAudit(*context, "ConsumerRegister", request->channel_name(), request->session_id(),
+                        [&](const Caller& caller) {
+                          const auto channel = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+                            return registry.ConsumerRegister(caller, FromProto(*request), now);
+                          });
+                          if (!channel.ok()) return channel.status();
+                          *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
+                          *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+                          *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+                          return absl::OkStatus();
+                        });
+}
+
+grpc::Status BrokerService::ConsumerDeregister(grpc::ServerContext* context,
+                                               const v1::ConsumerDeregisterRequest* request,
+                                               v1::ConsumerDeregisterResponse* response) {
+  return AnswerAndAudit(*context, "ConsumerDeregister", request->channel_name(), request->session_id(),
+                        [&](const Caller& caller) {
+                          return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+                            const absl::Status status = registry.ConsumerDeregister(
+                                caller, request->channel_name(), request->consumer_id(), now);
+                            response->set_revision(registry.revision());
+                            return status;
+                          });
+                        });
+}
+
+grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
+                                      v1::HeartbeatResponse* response) {
+  return Answer(*context, [&](const PeerIdentity& peer) {
+    const std::vector<SessionClaims> claims = FromProto(*request);
+    const auto sessions = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      auto renewed = registry.Heartbeat(peer.name, claims, now);
+      response->set_revision(registry.revision());
+      return renewed;
+    });
+    if (!sessions.ok()) return sessions.status();
+    for (const SessionStatus& session : *sessions) *response->add_sessions() = ToProto(session);
+    *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+    *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1::ListChannelsRequest* request,
+                                         v1::ListChannelsResponse* response) {
+  return Answer(*context, [&](const PeerIdentity&) {
+    ListQuery query;
+    if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
+    const ChannelPage page = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      response->set_revision(registry.revision());
+      return registry.List(query, now);
+    });
+    bool has_more = page.has_more;
+    size_t bytes = 0;
+    for (const ChannelView& channel : page.channels) {
+      *response->add_channels() = ToProto(channel, request->include_schema());
+      bytes += response->channels().rbegin()->ByteSizeLong();
+      has_more = has_more || bytes > kMaxResponseBytes;
+      if (bytes > kMaxResponseBytes) break;
+    }
+    if (has_more) response->set_next_page_token(PageTokenAfter(response->channels().rbegin()->spec().name()));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status BrokerService::Watch(grpc::ServerContext*, const v1::WatchRequest*,
+                                  grpc::ServerWriter<v1::WatchResponse>*) {
+  return NotImplemented("/pylabhub.v1.Broker/Watch");
+}
+
+grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
+                                          const v1::GetBrokerInfoRequest* request,
+                                          v1::GetBrokerInfoResponse* response) {
+  return Answer(*context, [&](const PeerIdentity& peer) {
+    const absl::Status status =
+        CheckProtocolVersions(request->min_protocol_version(), request->max_protocol_version());
+    if (!status.ok()) return status;
+    response->set_version(kBrokerVersion);
+    response->set_min_protocol_version(kMinProtocolVersion);
+    response->set_max_protocol_version(kMaxProtocolVersion);
+    for (std::string& method : ImplementedMethods()) response->add_implemented_methods(std::move(method));
+    response->set_broker_id(info_.broker_id);
+    response->set_history_id(info_.history_id);
+    response->set_revision(
+        directory_.Run([](ChannelRegistry& registry, absl::Time) { return registry.revision(); }));
+    *response->mutable_start_time() = ToProto(info_.start_time);
+    *response->mutable_current_time() = ToProto(SteadyNow());
+    *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+    *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+    for (const auto& [name, value] : NamedLimits(directory_.options().limits)) {
+      (*response->mutable_limits())[name] = value;
+    }
+    response->set_caller_identity(peer.name);
+    *response->mutable_caller_certificate_expire_time() = ToProto(peer.certificate_expire_time);
+    response->mutable_process()->set_pid(info_.pid);
+    response->mutable_process()->set_host(info_.host);
+    response->mutable_process()->set_boot_id(info_.boot_id);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace pylabhub::broker

@@ -1,0 +1,62 @@
+// A broker inside this process: for pylabhub-broker, for tests, and for an application that wants to carry
+// its own.
+//
+// It touches nothing of its host's: no signal, no umask, no logging set-up, no global switch. Several brokers
+// live in one process.
+//
+// Thread safety: thread-safe.
+// Time:          StartBroker returns when the port is bound and calls are answered; Stop waits for the calls
+// in
+//                progress, at most for options.shutdown_grace.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "broker/channel_registry.h"
+#include "broker/log_hook.h"
+#include "proto/tls/certificate_set.h"
+
+namespace pylabhub::broker {
+
+struct BrokerOptions {
+  // An IPv4 or IPv6 address of this host; "0.0.0.0" or "::" stands for all of them.
+  std::string address = "127.0.0.1";
+  // 0: any free port.
+  int port = 0;
+  // The server's certificate and key, and the authority that client certificates must come from. Required.
+  tls::TlsFiles tls = {};
+  // first_epoch is set by StartBroker.
+  RegistryOptions registry = {};
+  // How many threads may serve calls at once; beyond, calls are refused with RESOURCE_EXHAUSTED.
+  int max_threads = 64;
+  absl::Duration shutdown_grace = absl::Seconds(5);
+  LogHook log = nullptr;
+};
+
+class EmbeddedBroker {
+ public:
+  virtual ~EmbeddedBroker() = default;
+
+  // The port that is bound, 1 to 65535.
+  virtual int port() const = 0;
+
+  // Where a client on this host connects: "127.0.0.1:5570".
+  virtual std::string target() const = 0;
+
+  // Health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
+  // shutdown_grace. Idempotent; the destructor does it too.
+  virtual void Stop() = 0;
+};
+
+// Errors:
+//   kInvalidArgument     an option is wrong: it is named
+//   kAlreadyExists       the port is taken
+//   kPermissionDenied    the port may not be bound by this user
+//   kFailedPrecondition  the certificates cannot be used
+//   kUnavailable         the address is none of this host's, or anything else
+absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options);
+
+}  // namespace pylabhub::broker

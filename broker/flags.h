@@ -1,0 +1,37 @@
+// The command line of pylabhub-broker.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "broker/log.h"
+
+namespace pylabhub::broker {
+
+struct Flags {
+  std::string address = "127.0.0.1";
+  int port = 5570;
+  std::string port_file = {};
+  std::string state_dir = {};
+  std::string server_cert = {};
+  std::string server_key = {};
+  std::string ca = {};
+  std::vector<std::string> server_names = {};
+  absl::Duration lease_ttl = absl::Seconds(10);
+  absl::Duration shutdown_grace = absl::Seconds(5);
+  int max_threads = 64;
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kLogfmt;
+};
+
+// The process is to end at once with this code: --help was answered, or a flag is wrong. What there is to say
+// was said.
+struct ExitCode {
+  int value;
+};
+
+std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv);
+
+}  // namespace pylabhub::broker
