@@ -1,0 +1,102 @@
+#include "tests/bench/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace pylabhub::bench {
+namespace {
+
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+// One of the things that a bench yields.
+struct Quantity {
+  std::string bench;
+  std::string unit;
+  std::function<double(const Sample&)> of;
+};
+
+std::vector<Quantity> QuantitiesOf(const Bench& bench) {
+  if (bench.shape == Shape::kRoundTrip) {
+    return {{bench.name, "ns", [](const Sample& sample) { return sample.value; }},
+            {bench.name + ".p99.9", "ns", [](const Sample& sample) { return sample.tail; }}};
+  }
+  if (bench.payload_bytes < 4096) {
+    return {{bench.name, "M msg/s", [](const Sample& sample) { return sample.value / 1e6; }}};
+  }
+  const double gigabytes = static_cast<double>(bench.payload_bytes) / 1e9;
+  return {{bench.name, "GB/s", [gigabytes](const Sample& sample) { return sample.value * gigabytes; }}};
+}
+
+Figure FigureOf(const Quantity& quantity, const Series& series, const Series* limit) {
+  std::vector<double> values;
+  std::vector<double> ratios;
+  for (size_t round = 0; round < series.samples.size(); ++round) {
+    values.push_back(quantity.of(series.samples[round]));
+    if (limit != nullptr && round < limit->samples.size()) {
+      ratios.push_back(values.back() / quantity.of(limit->samples[round]));
+    }
+  }
+  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+  return {.bench = quantity.bench,
+          .subject = series.subject,
+          .unit = quantity.unit,
+          .value = Median(values),
+          .lowest = *lowest,
+          .highest = *highest,
+          .ratio_to_limit = ratios.empty() ? kUnknown : Median(ratios)};
+}
+
+std::string Short(double value) {
+  if (value < 10) return absl::StrFormat("%.3f", value);
+  return absl::StrFormat(value < 100 ? "%.2f" : "%.0f", value);
+}
+
+}  // namespace
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+std::vector<Figure> Summarise(const Bench& bench, const std::vector<Series>& all) {
+  const Series* limit = nullptr;
+  for (const Series& series : all) {
+    if (series.subject == "limit" && !series.samples.empty()) limit = &series;
+  }
+  std::vector<Figure> figures;
+  for (const Quantity& quantity : QuantitiesOf(bench)) {
+    for (const Series& series : all) {
+      if (!series.samples.empty()) figures.push_back(FigureOf(quantity, series, limit));
+    }
+  }
+  return figures;
+}
+
+void PrintTable(const std::vector<Figure>& figures, std::ostream& out) {
+  for (const Figure& figure : figures) {
+    const std::string ratio =
+        std::isnan(figure.ratio_to_limit) ? "-" : absl::StrFormat("%.2f", figure.ratio_to_limit);
+    out << absl::StrFormat("%-24s %-10s %8s x %9s %-7s  %s .. %s\n", figure.bench, figure.subject, ratio,
+                           Short(figure.value), figure.unit, Short(figure.lowest), Short(figure.highest));
+  }
+  out << std::flush;
+}
+
+void PrintJsonLine(const Figure& figure, std::ostream& out) {
+  nlohmann::ordered_json line = {{"bench", figure.bench},
+                                 {"subject", figure.subject},
+                                 {"value", figure.value},
+                                 {"unit", figure.unit},
+                                 {"ratio_to_limit", nullptr}};
+  if (!std::isnan(figure.ratio_to_limit)) line["ratio_to_limit"] = figure.ratio_to_limit;
+  out << line.dump() << std::endl;
+}
+
+}  // namespace pylabhub::bench

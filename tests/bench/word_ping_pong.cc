@@ -1,0 +1,86 @@
+#include "tests/bench/word_ping_pong.h"
+
+#include <atomic>
+#include <cstdint>
+#include <new>
+
+#include "absl/status/status.h"
+#include "tests/bench/clock.h"
+#include "tests/bench/round_trip.h"
+#include "tests/bench/shared_memory.h"
+#include "tests/bench/waiting.h"
+
+namespace pylabhub::bench {
+namespace {
+
+// Even: the measuring side's turn. Odd: the other's. kEnd: no more turns.
+struct alignas(128) Words {
+  std::atomic<uint32_t> turn{0};
+};
+
+constexpr uint32_t kEnd = UINT32_MAX;
+
+absl::Status Silent() { return absl::DeadlineExceededError("the other side took too long for its turn"); }
+
+struct Spinning {
+  // Release, and acquire below: the pair is part of what a limit must pay, since every transport needs it.
+  static void Set(std::atomic<uint32_t>& word, uint32_t value) {
+    word.store(value, std::memory_order_release);
+  }
+  static bool WaitWhile(std::atomic<uint32_t>& word, uint32_t value, uint64_t deadline_ticks) {
+    return SpinUntil(deadline_ticks, [&] { return word.load(std::memory_order_acquire) != value; });
+  }
+};
+
+struct Sleeping {
+  static void Set(std::atomic<uint32_t>& word, uint32_t value) {
+    word.store(value, std::memory_order_release);
+    FutexWake(word);
+  }
+  static bool WaitWhile(std::atomic<uint32_t>& word, uint32_t value, uint64_t deadline_ticks) {
+    return SleepWhile(word, value, deadline_ticks);
+  }
+};
+
+template <typename Way>
+absl::StatusOr<Sample> MeasureTurns(const TrialSettings& settings) {
+  absl::StatusOr<SharedMemory> memory = SharedMemory::Create(sizeof(Words));
+  if (!memory.ok()) return memory.status();
+  std::atomic<uint32_t>& turn = (new (memory->base()) Words())->turn;
+
+  const auto serve = [&](StartLine& start_line) -> absl::StatusOr<Sample> {
+    if (absl::Status met = start_line.Meet(); !met.ok()) return met;
+    TripTimer timer(settings.seconds);
+    const uint64_t deadline_ticks = timer.deadline_ticks();
+    for (uint32_t next = 1; timer.Lap(); next += 2) {
+      Way::Set(turn, next);
+      if (!Way::WaitWhile(turn, next, deadline_ticks)) return Silent();
+    }
+    Way::Set(turn, kEnd);
+    return timer.Percentiles();
+  };
+  const auto send_back = [&](StartLine& start_line) {
+    if (absl::Status met = start_line.Meet(); !met.ok()) return met;
+    const uint64_t deadline_ticks = NowTicks() + TicksOf(2 * settings.seconds + kPatienceSeconds);
+    for (uint32_t seen = 0;; seen += 2) {
+      if (!Way::WaitWhile(turn, seen, deadline_ticks)) return Silent();
+      const uint32_t got = turn.load(std::memory_order_relaxed);  // WaitWhile acquired it
+      if (got == kEnd) return absl::OkStatus();
+      if (got != seen + 1) return absl::DataLossError("a turn was skipped");
+      Way::Set(turn, seen + 2);
+    }
+  };
+  return RunTrial(settings, serve, send_back);
+}
+
+}  // namespace
+
+absl::StatusOr<Sample> MeasureLineRoundTrip(const TrialSettings& settings) {
+  return MeasureTurns<Spinning>(settings);
+}
+
+absl::StatusOr<Sample> MeasureFutexRoundTrip(const TrialSettings& settings) {
+  return MeasureTurns<Sleeping>(settings);
+}
+
+}  // namespace pylabhub::bench
