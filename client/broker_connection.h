@@ -4,10 +4,9 @@
 //
 // Thread safety: thread-safe; calls run side by side and none waits for another.
 // Time:          every call ends after `timeout` at the latest.
-// Errors:        a refusal by the broker carries its reason (client/error_reason.h). kUnavailable without a
-// reason: the
-//                broker could not be reached. kDeadlineExceeded: no answer in time. Either may have been
-//                carried out. kCancelled: CancelCalls was called meanwhile.
+// Errors:        a refusal by the broker carries its reason (client/error_reason.h). kUnavailable without
+//                a reason: the broker could not be reached. kDeadlineExceeded: no answer in time. Either
+//                may have been carried out. kCancelled: CancelCalls was called meanwhile.
 #ifndef PYLABHUB_CLIENT_BROKER_CONNECTION_H_
 #define PYLABHUB_CLIENT_BROKER_CONNECTION_H_
 

@@ -1,8 +1,7 @@
 // Why a broker refused a call, for a program: what google.rpc.ErrorInfo said, carried by the absl::Status.
 //
 //   absl::StatusOr<Channel> channel = messenger->DiscoverProducer("camera.left", absl::Seconds(1));
-//   if (ReasonOf(channel.status()) == reason::kSchemaMismatch) Show(ReasonMetadataOf(channel.status(),
-//   "difference"));
+//   if (ReasonOf(channel.status()) == reason::kChannelNotFound) Say("start the camera first");
 //
 // The reasons and their metadata are listed in proto/pylabhub/v1/errors.proto. Those that the client itself
 // acts on:

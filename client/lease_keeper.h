@@ -1,17 +1,18 @@
 // Keeps the leases of one session: a thread that sends heartbeats and does nothing else, so that no slow call
 // can starve it.
 //
-//   heartbeat thread: waits until a beat is due (or asked for), sends it with a timeout of its own, applies
-//   the answer `calls` (a queue): what the answer shows to be lost is registered again there, and consumed
-//   channels are looked at
+//   heartbeat thread: waits until a beat is due (or asked for), sends it with a timeout of its own, and
+//                     applies the answer
+//   `calls`, a queue: registers again what the answer shows to be lost, and looks at consumed channels
 //
 // After a failed heartbeat the next one follows soon (50 ms at first, then ever later, at most the broker's
 // interval).
 //
-// Thread safety: thread-safe. `on_events` and `log` are called with no lock held, from the heartbeat thread
-// or from `calls`. Time:          intervals are the broker's, as its last answer said; a monotonic clock
-// measures them. Ownership:     connection and calls must outlive the keeper, and no task of its own may be
-// left in `calls` when it goes.
+// Thread safety: thread-safe. `on_events` and `log` are called with no lock held, from the heartbeat
+//                thread or from `calls`.
+// Time:          intervals are the broker's, as its last answer said; a monotonic clock measures them.
+// Ownership:     connection and calls must outlive the keeper, and no task of its own may be left in
+//                `calls` when it goes.
 #ifndef PYLABHUB_CLIENT_LEASE_KEEPER_H_
 #define PYLABHUB_CLIENT_LEASE_KEEPER_H_
 

@@ -1,11 +1,10 @@
 // What one session holds at its broker, what it has lost there, and when to register that again.
 //
-//             Hold                 Apply: the broker does not know it
-//   (nothing) ----> held --------------------------------------------> lost ---- DueForRestore ---->
-//   restoring
-//                    ^                                                  ^                              |   |
-//                    |                                                  '---- RestoreFailed, later ----'   |
-//                    '----------------------------- Restored ----------------------------------------------'
+//             Hold          Apply: unknown to the broker          DueForRestore
+//   (nothing) ----> held ------------------------------------> lost --------------> restoring
+//                    ^                                          ^                     |   |
+//                    |                                          '--- RestoreFailed ---'   |
+//                    '------------------------ Restored ----------------------------------'
 //   Drop, and a loss for good (fenced, closed, refused), lead from everywhere to (nothing).
 //
 // A table does no I/O, takes no lock and reads no clock. Calls to the broker take time, and the table may

@@ -1,10 +1,12 @@
 // A process's link to one broker: registers its channels and consumers, keeps their leases, and finds other
 // channels.
 //
-//   auto messenger = Messenger::Connect({.address = "localhost:5570", .certificates_folder =
-//   "/etc/pylabhub/certs"}); if (!messenger.ok()) return Fail(messenger.status()); auto registered =
-//   (*messenger)->RegisterProducer({.name = "camera.left", .schema_hash = hash, .segment_id = id}).get();
+//   auto messenger = Messenger::Connect({.address = "localhost:5570", .certificates_folder = "certs"});
+//   if (!messenger.ok()) return Fail(messenger.status());
+//   auto registered = (*messenger)->RegisterProducer({.name = "camera.left", .segment_id = id}).get();
 //   auto channel = (*messenger)->DiscoverProducer("camera.right", absl::Seconds(5));
+//
+// client/channel.h does this and the shared memory in one call.
 //
 // A Messenger is one session: the broker keeps what it registered for as long as it sends heartbeats, which
 // it does by itself until it is destroyed. It registers everything again when the broker was restarted, and
@@ -13,15 +15,14 @@
 //
 // Thread safety: thread-safe. No singleton: one process may have several, to one broker or to several.
 // Threads:       three of its own: heartbeats; registrations, one after the other; on_event. A slow broker
-// call or a slow
-//                callback holds up no heartbeat, and a callback may wait for the outcome of a registration.
-// Ownership:     the destructor gives up everything that is registered, waits for that at most close_timeout,
-// and delivers the
-//                events that are due. No call may be running then. It must not run in a callback: the process
-//                is ended with a message that says so.
+//                call or a slow callback holds up no heartbeat, and a callback may wait for the outcome of
+//                a registration.
+// Ownership:     the destructor gives up everything that is registered, waits for that at most
+//                close_timeout, and delivers the events that are due. No call may be running then. It must
+//                not run in a callback: the process is ended with a message that says so.
 // Errors:        each names what is wrong and the mend; ReasonOf (client/error_reason.h) says why a broker
-// refused.
-//                kUnavailable: the broker cannot be reached; kDeadlineExceeded: it did not answer in time.
+//                refused. kUnavailable: the broker cannot be reached; kDeadlineExceeded: it did not answer
+//                in time.
 #ifndef PYLABHUB_CLIENT_MESSENGER_H_
 #define PYLABHUB_CLIENT_MESSENGER_H_
 
@@ -59,10 +60,12 @@ class Messenger {
   //
   // Errors:
   //   kInvalidArgument     the address is none, or a certificate file is not what it should be
-  //   kNotFound, kPermissionDenied, kFailedPrecondition  a certificate file cannot be used, or no version in
-  //   common kUnavailable         nobody listens there, the name is unknown, or the TLS handshake failed; the
-  //   message says which kDeadlineExceeded    no answer within connect_timeout kUnimplemented       something
-  //   listens there that is no pylabhub broker
+  //   kNotFound            a certificate file is not there
+  //   kPermissionDenied    a certificate file cannot be read
+  //   kFailedPrecondition  others can read the key; or VERSION_UNSUPPORTED
+  //   kUnavailable         nobody listens there, the name is unknown, or the TLS handshake failed; it says
+  //   which kDeadlineExceeded    no answer within connect_timeout kUnimplemented       something listens
+  //   there that is no pylabhub broker
   static absl::StatusOr<std::unique_ptr<Messenger>> Connect(const ConnectOptions& options);
 
   // The same over a connection that exists already, such as a fake one.

@@ -11,23 +11,18 @@
 namespace pylabhub {
 
 enum class MessengerEventKind {
-  // A channel that a consumer of this Messenger is registered for is closing, or its producer's lease ended.
-  // A data block
-  // that is attached stays good: it says itself when its producer is gone. The consumer's lease is kept for
-  // when the
-  // channel comes back.
+  // A channel that a consumer of this Messenger is registered for is closing, or its producer's lease
+  // ended. A data block that is attached stays good: it says itself when its producer is gone. The
+  // consumer's lease is kept for when the channel comes back.
   kChannelClosing,
   // The same channel is ready again, perhaps from another producer with a new segment.
   kChannelBack,
   // A channel or consumer that this Messenger registered is no longer its own, and will not be registered
-  // again: another
-  // producer took it (`status` says FENCED in words, or CHANNEL_HELD), an administrator closed it, or the
-  // broker refused
-  // it after a restart. A producer should stop.
+  // again: another producer took it (`status` says FENCED in words, or CHANNEL_HELD), an administrator
+  // closed it, or the broker refused it after a restart. A producer should stop.
   kRegistrationLost,
-  // A broker that had forgotten a channel or consumer (it was restarted, or out of reach for longer than the
-  // lease) knows
-  // it again.
+  // A broker that had forgotten a channel or consumer (it was restarted, or out of reach for longer than
+  // the lease) knows it again.
   kRegistrationRestored,
   // Heartbeats fail; everything that is attached goes on. Told once, until kBrokerBack.
   kBrokerUnreachable,

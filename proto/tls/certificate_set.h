@@ -9,8 +9,8 @@
 // client.key; a set from a site's own authority works as well, as long as the files have these names or their
 // paths are given.
 //
-// Thread safety: free functions; two processes that create one set at once do not mix: one wins, the other is
-// told so.
+// Thread safety: free functions; two processes that create one set at once do not mix: one wins, the other
+//                is told so.
 #ifndef PYLABHUB_PROTO_TLS_CERTIFICATE_SET_H_
 #define PYLABHUB_PROTO_TLS_CERTIFICATE_SET_H_
 

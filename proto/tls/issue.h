@@ -6,7 +6,7 @@
 //
 // Thread safety: free functions with no shared state.
 // Errors:        kInvalidArgument names the field that is wrong; kInternal is OpenSSL's refusal, with its
-// reason.
+//                reason.
 #ifndef PYLABHUB_PROTO_TLS_ISSUE_H_
 #define PYLABHUB_PROTO_TLS_ISSUE_H_
 

@@ -1,10 +1,9 @@
 // Files and folders that hold secrets: written for their owner alone, and refused when others can read them.
 //
 // Thread safety: free functions; two writers of one path do not mix their bytes, the last to finish wins.
-// Errors:        each names the path and what to do; kNotFound, kPermissionDenied, kFailedPrecondition (mode
-// or
-//                owner), kResourceExhausted (disk full), kInvalidArgument (not a file), kUnavailable
-//                (anything else).
+// Errors:        each names the path and what to do; kNotFound, kPermissionDenied, kFailedPrecondition
+//                (mode or owner), kResourceExhausted (disk full), kInvalidArgument (not a file),
+//                kUnavailable (anything else).
 #ifndef PYLABHUB_PROTO_TLS_PRIVATE_FILE_H_
 #define PYLABHUB_PROTO_TLS_PRIVATE_FILE_H_
 
