@@ -1,5 +1,6 @@
 // What a broker says of itself in GetBrokerInfo, fixed when it starts.
-#pragma once
+#ifndef PYLABHUB_BROKER_BROKER_INFO_H_
+#define PYLABHUB_BROKER_BROKER_INFO_H_
 
 #include <cstdint>
 #include <string>
@@ -39,3 +40,5 @@ std::vector<std::string> ImplementedMethods();
 absl::Status CheckProtocolVersions(uint32_t min_version, uint32_t max_version);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_BROKER_INFO_H_

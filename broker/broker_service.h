@@ -2,7 +2,8 @@
 // call means is told in proto/pylabhub/v1/broker.proto, and decided in channel_registry.h.
 //
 // Thread safety: thread-safe; gRPC calls it from many threads.
-#pragma once
+#ifndef PYLABHUB_BROKER_BROKER_SERVICE_H_
+#define PYLABHUB_BROKER_BROKER_SERVICE_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
@@ -57,3 +58,5 @@ class BrokerService final : public v1::Broker::Service {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_BROKER_SERVICE_H_

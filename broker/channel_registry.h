@@ -14,7 +14,8 @@
 // Calls
 //                that register or renew also refuse SESSION_NOT_YOURS (the session id belongs to another
 //                identity). A refused call changes nothing.
-#pragma once
+#ifndef PYLABHUB_BROKER_CHANNEL_REGISTRY_H_
+#define PYLABHUB_BROKER_CHANNEL_REGISTRY_H_
 
 #include <cstdint>
 #include <string>
@@ -148,3 +149,5 @@ class ChannelRegistry {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_CHANNEL_REGISTRY_H_

@@ -10,7 +10,8 @@
 // Thread safety: thread-compatible.
 // Time:          `now` never decreases from one call to the next.
 // Ownership:     a Record& stays good until its channel is forgotten.
-#pragma once
+#ifndef PYLABHUB_BROKER_CHANNEL_TABLE_H_
+#define PYLABHUB_BROKER_CHANNEL_TABLE_H_
 
 #include <cstdint>
 #include <map>
@@ -109,3 +110,5 @@ class ChannelTable {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_CHANNEL_TABLE_H_

@@ -1,6 +1,7 @@
 // What the broker knows of channels, consumers and sessions. Plain values; proto/pylabhub/v1/channel.proto
 // says what each means to a caller, and validate.h which ranges hold.
-#pragma once
+#ifndef PYLABHUB_BROKER_CHANNEL_TYPES_H_
+#define PYLABHUB_BROKER_CHANNEL_TYPES_H_
 
 #include <cstdint>
 #include <map>
@@ -139,3 +140,5 @@ struct Event {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_CHANNEL_TYPES_H_

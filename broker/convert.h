@@ -2,7 +2,8 @@
 // does.
 //
 // Thread safety: free functions with no shared state.
-#pragma once
+#ifndef PYLABHUB_BROKER_CONVERT_H_
+#define PYLABHUB_BROKER_CONVERT_H_
 
 #include <string>
 #include <vector>
@@ -29,3 +30,5 @@ std::string PageTokenAfter(absl::string_view name);
 std::string NameOfPageToken(absl::string_view token);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_CONVERT_H_

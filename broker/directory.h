@@ -5,7 +5,8 @@
 // expired.
 //
 // Thread safety: thread-safe.
-#pragma once
+#ifndef PYLABHUB_BROKER_DIRECTORY_H_
+#define PYLABHUB_BROKER_DIRECTORY_H_
 
 #include <memory>
 #include <thread>
@@ -68,3 +69,5 @@ class Directory {
 absl::Time SteadyNow();
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_DIRECTORY_H_

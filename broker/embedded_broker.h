@@ -8,7 +8,8 @@
 // Time:          StartBroker returns when the port is bound and calls are answered; Stop waits for the calls
 // in
 //                progress, at most for options.shutdown_grace.
-#pragma once
+#ifndef PYLABHUB_BROKER_EMBEDDED_BROKER_H_
+#define PYLABHUB_BROKER_EMBEDDED_BROKER_H_
 
 #include <memory>
 #include <string>
@@ -60,3 +61,5 @@ class EmbeddedBroker {
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_EMBEDDED_BROKER_H_

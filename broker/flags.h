@@ -1,5 +1,6 @@
 // The command line of pylabhub-broker.
-#pragma once
+#ifndef PYLABHUB_BROKER_FLAGS_H_
+#define PYLABHUB_BROKER_FLAGS_H_
 
 #include <string>
 #include <variant>
@@ -35,3 +36,5 @@ struct ExitCode {
 std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_FLAGS_H_

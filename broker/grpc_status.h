@@ -1,7 +1,8 @@
 // A domain error on the wire: a gRPC code, and a google.rpc.Status with ErrorInfo, RetryInfo and BadRequest.
 //
 // Thread safety: free functions with no shared state.
-#pragma once
+#ifndef PYLABHUB_BROKER_GRPC_STATUS_H_
+#define PYLABHUB_BROKER_GRPC_STATUS_H_
 
 #include <grpcpp/support/status.h>
 
@@ -17,3 +18,5 @@ google::rpc::Status ToRpcStatus(const absl::Status& status);
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_GRPC_STATUS_H_

@@ -4,7 +4,8 @@
 // Known services: "" (the server as a whole) and those given at construction; all have the same status.
 //
 // Thread safety: thread-safe.
-#pragma once
+#ifndef PYLABHUB_BROKER_HEALTH_SERVICE_H_
+#define PYLABHUB_BROKER_HEALTH_SERVICE_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
@@ -44,3 +45,5 @@ class HealthService final : public grpc::health::v1::Health::Service {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_HEALTH_SERVICE_H_

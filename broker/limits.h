@@ -1,5 +1,6 @@
 // How much clients may make the broker hold. What a single request may hold is in validate.h.
-#pragma once
+#ifndef PYLABHUB_BROKER_LIMITS_H_
+#define PYLABHUB_BROKER_LIMITS_H_
 
 #include <cstdint>
 
@@ -21,3 +22,5 @@ struct Limits {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_LIMITS_H_

@@ -4,7 +4,8 @@
 //   json    {"time":"2026-01-31T12:00:00.000Z","level":"info","event":"call","method":"Register",...}
 //
 // Whatever a client sent is escaped: it cannot end a line, nor forge a field.
-#pragma once
+#ifndef PYLABHUB_BROKER_LOG_H_
+#define PYLABHUB_BROKER_LOG_H_
 
 #include <string>
 
@@ -22,3 +23,5 @@ std::string FormatRecord(const LogRecord& record, LogFormat format, absl::Time t
 LogHook MakeStderrLog(LogLevel least_level, LogFormat format);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_LOG_H_

@@ -1,6 +1,7 @@
 // What the broker tells its host process: facts, not text. The host decides where they go; main.cc writes
 // them with spdlog, an application that embeds a broker may drop them.
-#pragma once
+#ifndef PYLABHUB_BROKER_LOG_HOOK_H_
+#define PYLABHUB_BROKER_LOG_HOOK_H_
 
 #include <functional>
 #include <string>
@@ -23,3 +24,5 @@ struct LogRecord {
 using LogHook = std::function<void(const LogRecord&)>;
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_LOG_HOOK_H_

@@ -1,6 +1,7 @@
 // Who calls: the identity that the client's verified certificate proves (the rule is in
 // proto/tls/identity.h).
-#pragma once
+#ifndef PYLABHUB_BROKER_PEER_IDENTITY_H_
+#define PYLABHUB_BROKER_PEER_IDENTITY_H_
 
 #include <grpcpp/security/auth_context.h>
 
@@ -36,3 +37,5 @@ class PeerIdentifier {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_PEER_IDENTITY_H_

@@ -6,7 +6,8 @@
 // refusal on the wire.
 //
 // Thread safety: free functions with no shared state.
-#pragma once
+#ifndef PYLABHUB_BROKER_REFUSAL_H_
+#define PYLABHUB_BROKER_REFUSAL_H_
 
 #include <map>
 #include <optional>
@@ -70,3 +71,5 @@ struct RefusalDetails {
 std::optional<RefusalDetails> DetailsOf(const absl::Status& status);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_REFUSAL_H_

@@ -1,6 +1,7 @@
 // Where the broker's certificates come from: files that it was given, or a private set that it makes on its
 // first start, so that a lab is secure with no work.
-#pragma once
+#ifndef PYLABHUB_BROKER_SERVER_CERTIFICATES_H_
+#define PYLABHUB_BROKER_SERVER_CERTIFICATES_H_
 
 #include <string>
 #include <vector>
@@ -26,3 +27,5 @@ struct CertificateSource {
 absl::StatusOr<tls::TlsFiles> LoadOrMakeCertificates(const CertificateSource& source, const LogHook& log);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_SERVER_CERTIFICATES_H_

@@ -3,7 +3,8 @@
 // Thread safety: thread-compatible.
 // Time:          `now` never decreases from one call to the next.
 // Ownership:     pointers and references to a Session stay good until it is removed.
-#pragma once
+#ifndef PYLABHUB_BROKER_SESSION_BOOK_H_
+#define PYLABHUB_BROKER_SESSION_BOOK_H_
 
 #include <optional>
 #include <set>
@@ -68,3 +69,5 @@ class SessionBook {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_SESSION_BOOK_H_

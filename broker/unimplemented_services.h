@@ -1,6 +1,7 @@
 // The services that are published and not built yet: they are listed by reflection, and say so when they are
 // called.
-#pragma once
+#ifndef PYLABHUB_BROKER_UNIMPLEMENTED_SERVICES_H_
+#define PYLABHUB_BROKER_UNIMPLEMENTED_SERVICES_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
@@ -35,3 +36,5 @@ class UnimplementedAdmin final : public v1::Admin::Service {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_UNIMPLEMENTED_SERVICES_H_

@@ -2,7 +2,8 @@
 //
 // Thread safety: thread-compatible.
 // Errors:        LIMIT_EXCEEDED names the limit as GetBrokerInfo does, and its value.
-#pragma once
+#ifndef PYLABHUB_BROKER_USAGE_BOOK_H_
+#define PYLABHUB_BROKER_USAGE_BOOK_H_
 
 #include <cstdint>
 #include <map>
@@ -53,3 +54,5 @@ absl::Status RefuseBeyond(absl::string_view name, uint64_t value);
 std::map<std::string, uint64_t> NamedLimits(const Limits& limits);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_USAGE_BOOK_H_

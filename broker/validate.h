@@ -4,7 +4,8 @@
 // Errors:        INVALID_REQUEST that names every field that breaks its rule, by its path in the request, and
 // what
 //                would be right.
-#pragma once
+#ifndef PYLABHUB_BROKER_VALIDATE_H_
+#define PYLABHUB_BROKER_VALIDATE_H_
 
 #include <vector>
 
@@ -37,3 +38,5 @@ absl::Status ValidateConsumerDeregister(absl::string_view session_id, absl::stri
 absl::Status ValidateHeartbeat(const std::vector<SessionClaims>& sessions);
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_BROKER_VALIDATE_H_

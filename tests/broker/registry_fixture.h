@@ -1,5 +1,6 @@
 // A registry on a clock that a test moves by hand, and short ways to call it.
-#pragma once
+#ifndef PYLABHUB_TESTS_BROKER_REGISTRY_FIXTURE_H_
+#define PYLABHUB_TESTS_BROKER_REGISTRY_FIXTURE_H_
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -88,3 +89,5 @@ class RegistryFixture : public testing::Test {
 };
 
 }  // namespace pylabhub::broker
+
+#endif  // PYLABHUB_TESTS_BROKER_REGISTRY_FIXTURE_H_
