@@ -10,8 +10,8 @@
 //   5. cursor = h                                      3. membership_changes changed? read the entries
 //
 // J: either the joiner's h counts slot n, or the producer's reading sees the joiner. So a producer that read
-// the entries when its head was n and found nobody may write up to n + capacity without looking again: no
-// joiner starts below n.
+//    the entries when its head was n and found nobody may write up to n + capacity without looking again: no
+//    joiner starts below n.
 //
 // Thread safety: thread-compatible; it belongs to the producer's thread.
 #ifndef PYLABHUB_SHM_CONSUMER_ROSTER_H_

@@ -7,13 +7,11 @@
 //
 // Thread safety: a consumer belongs to one thread at a time; Stats may be called from any.
 // Time:          Acquire and release make no system call when a slot is ready and the producer does not
-// sleep. A wait
-//                looks every 10 ms at the latest whether the producer still lives.
+//                sleep. A wait looks every 10 ms at the latest whether the producer still lives.
 // Ownership:     slots must be gone before their consumer; a consumer that finds one outstanding ends the
-// process with
-//                that message.
+//                process with that message.
 // Fork:          a child of fork() has no channel: its copy of the handle answers kForked and touches
-// nothing.
+//                nothing.
 #ifndef PYLABHUB_SHM_DATA_BLOCK_CONSUMER_H_
 #define PYLABHUB_SHM_DATA_BLOCK_CONSUMER_H_
 
@@ -104,8 +102,7 @@ class DataBlockConsumer {
   //   kInvalidArgument     a bad channel name
   //   kNotFound            no such channel on this host, even after options.open_timeout
   //   kFailedPrecondition  SCHEMA_MISMATCH (both hashes in the message); or the files are damaged, truncated,
-  //   of
-  //                        another version, or not ours (the message says which)
+  //                        of another version, or not ours (the message says which)
   //   kResourceExhausted   all its places for consumers, or for slots held by them, are taken
   //   kPermissionDenied    the files belong to another user, or may not be read by this one
   //   kUnavailable         any other answer of the operating system, in words
@@ -127,7 +124,7 @@ class DataBlockConsumer {
   // another segment_id() now.
   //
   // Errors: kDeadlineExceeded (no successor yet; call again), kFailedPrecondition (the producer is not gone,
-  // or the successor has another schema), and those of Open.
+  //         or the successor has another schema), and those of Open.
   absl::Status Follow(absl::Duration timeout);
 
   // True while the producer lives and has not closed the channel. A system call.

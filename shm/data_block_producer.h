@@ -9,11 +9,10 @@
 // Thread safety: a producer belongs to one thread at a time; Stats and consumer_count may be called from any.
 // Time:          Acquire, Commit and abort make no system call when a slot is free and no consumer sleeps.
 // Ownership:     slots must be gone before their producer; a producer that finds one outstanding ends the
-// process with
-//                that message. The destructor closes the channel: consumers read what is left, then see
-//                kProducerClosed. The last to leave removes the channel's files.
+//                process with that message. The destructor closes the channel: consumers read what is left,
+//                then see kProducerClosed. The last to leave removes the channel's files.
 // Fork:          a child of fork() has no channel: its copy of the handle answers kForked and touches
-// nothing.
+//                nothing.
 #ifndef PYLABHUB_SHM_DATA_BLOCK_PRODUCER_H_
 #define PYLABHUB_SHM_DATA_BLOCK_PRODUCER_H_
 

@@ -6,10 +6,9 @@
 //   Schema schema = SchemaOf<Imu>();
 //
 // The macro stands at namespace scope, in the namespace of the struct, and lists every member in order with
-// its unit
-// ("" for none). Members are arithmetic types, enums (described as their underlying integer), fixed arrays of
-// these, and structs that are described themselves, whose members become "outer.inner". A member that is left
-// out, or out of order, does not compile.
+// its unit ("" for none). Members are arithmetic types, enums (described as their underlying integer), fixed
+// arrays of these, and structs that are described themselves, whose members become "outer.inner". A member
+// that is left out, or out of order, does not compile.
 #ifndef PYLABHUB_SHM_DESCRIBE_H_
 #define PYLABHUB_SHM_DESCRIBE_H_
 

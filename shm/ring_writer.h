@@ -10,11 +10,9 @@
 // A: a consumer that sees stamp == s + 1 sees every byte of slot s.
 // B: a producer that sees cursor == c may write over every slot below c.
 // P: pin and stamp (steps 2, 3 | change of the descriptor, full fence, look at the pins): either the consumer
-// sees that
-//    the descriptor changed, or the producer sees the pin.
+//    sees that the descriptor changed, or the producer sees the pin.
 // T: a consumer that copies a small payload out (another order than kNext, or an overwriting policy) sees the
-// stamp
-//    unchanged after the copy only if no word of the copy is newer.
+//    stamp unchanged after the copy only if no word of the copy is newer.
 // W: a consumer that is going to sleep and the producer that commits: see waiting in ring_reader.h.
 //
 // A small payload is written into a private buffer, and copied into its cell at commit: a producer that dies
