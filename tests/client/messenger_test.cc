@@ -1,12 +1,9 @@
 // The Messenger over a broker in memory: what its threads do, without a network.
 #include "client/messenger.h"
 
-#include <condition_variable>
-#include <deque>
 #include <latch>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,50 +11,19 @@
 #include "client/error_reason.h"
 #include "client/fake_broker_connection.h"
 #include "gtest/gtest.h"
+#include "tests/support/event_log.h"
 
 namespace pylabhub {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(30);
-
-// The events that a Messenger told, to be waited for.
-class EventLog {
- public:
-  void Add(const MessengerEvent& event) {
-    {
-      const std::lock_guard lock(mutex_);
-      events_.push_back(event);
-    }
-    changed_.notify_all();
-  }
-
-  // The next event of that kind; those before it are dropped.
-  std::optional<MessengerEvent> Await(MessengerEventKind kind) {
-    std::unique_lock lock(mutex_);
-    std::optional<MessengerEvent> found;
-    changed_.wait_for(lock, kPatience, [&] {
-      while (!events_.empty() && !found.has_value()) {
-        if (events_.front().kind == kind) found = events_.front();
-        events_.pop_front();
-      }
-      return found.has_value();
-    });
-    return found;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<MessengerEvent> events_;
-};
+using ::pylabhub::testing::EventLog;
 
 class MessengerTest : public ::testing::Test {
  protected:
   std::unique_ptr<Messenger> NewMessenger(FakeBroker& broker,
                                           absl::Duration close_timeout = absl::Seconds(2)) {
     absl::StatusOr<std::unique_ptr<Messenger>> messenger = Messenger::Create(
-        broker.NewConnection(), {.on_event = [this](const MessengerEvent& event) { events_.Add(event); },
-                                 .close_timeout = close_timeout});
+        broker.NewConnection(), {.on_event = events_.Hook(), .close_timeout = close_timeout});
     EXPECT_TRUE(messenger.ok()) << messenger.status();
     return messenger.ok() ? *std::move(messenger) : nullptr;
   }
