@@ -72,7 +72,7 @@ int BenchMain(int argc, char** argv, const std::vector<Subject>& subjects) {
   if (absl::Status status = HidePublicFolders(); !status.ok()) {
     std::cerr << "note: " << status.message() << std::endl;
   }
-  const CpuTimes before = ReadCpuTimes();
+  const ProcessorTime processors;
   std::cout << absl::StrFormat("%-24s %-10s %10s %17s  %s\n", "bench", "subject", "to limit", "median",
                                "lowest .. highest round");
   const absl::StatusOr<int> failed =
@@ -80,8 +80,9 @@ int BenchMain(int argc, char** argv, const std::vector<Subject>& subjects) {
                  Selected(subjects, names),
                  {.table = std::cout, .json = json.is_open() ? &json : nullptr, .errors = std::cerr});
   if (!failed.ok()) return fail(std::string(failed.status().message()));
-  std::cout << absl::StrFormat("%d rounds of %g s; the host took %.1f%% of the processors' time\n", rounds,
-                               seconds, 100 * StolenShare(before, ReadCpuTimes()));
+  std::cout << absl::StrFormat(
+      "%d rounds of %g s. Of the processors' time the host took %.1f%%, other processes %.1f%%.\n", rounds,
+      seconds, 100 * processors.StolenShare(), 100 * processors.OthersShare());
   return *failed == 0 ? 0 : 1;
 }
 

@@ -1,8 +1,6 @@
 // What the benches need of the machine they run on.
 #pragma once
 
-#include <cstdint>
-
 #include "absl/status/status.h"
 
 namespace pylabhub::bench {
@@ -14,17 +12,28 @@ namespace pylabhub::bench {
 // Errors: says that the folders stay public, and why. Nothing has changed then.
 absl::Status HidePublicFolders();
 
-// The processors' time since the machine started, in the kernel's units.
-struct CpuTimes {
-  uint64_t total = 0;
-  // What the host gave to others while this machine wanted to run.
-  uint64_t stolen = 0;
+// Whose time the processors spent, since this object was made. What others took is what makes figures
+// doubtful.
+class ProcessorTime {
+ public:
+  ProcessorTime();
+
+  // What the host gave to others while this machine wanted to run: a share of all the processors' time, 0
+  // to 1.
+  double StolenShare() const;
+  // What processes other than this one and its children, as far as these have ended, used; a share as above.
+  double OthersShare() const;
+
+ private:
+  struct Reading {
+    double total = 0;  // seconds, over all processors
+    double busy = 0;   // by processes and the kernel
+    double stolen = 0;
+    double ours = 0;
+  };
+  static Reading Now();
+
+  Reading start_;
 };
-
-// Zero when /proc/stat cannot be read.
-CpuTimes ReadCpuTimes();
-
-// The stolen share of the time between two readings, from 0 to 1.
-double StolenShare(const CpuTimes& before, const CpuTimes& after);
 
 }  // namespace pylabhub::bench

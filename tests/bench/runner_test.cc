@@ -12,6 +12,7 @@
 #include <string>
 
 #include "tests/bench/limit_subject.h"
+#include "tests/bench/pylabhub_subject.h"
 #include "tests/bench/ring_subject.h"
 
 namespace pylabhub::bench {
@@ -28,7 +29,8 @@ RunOptions Short(const std::string& only) {
 
 TEST(RunBenchesTest, EveryBenchHasAFigureOfEverySubjectInTableAndJson) {
   std::ostringstream table, json, errors;
-  const auto failed = RunBenches(Short("."), {LimitSubject(), RingSubject()}, {table, &json, errors});
+  const auto failed =
+      RunBenches(Short("."), {LimitSubject(), RingSubject(), PylabhubSubject()}, {table, &json, errors});
   ASSERT_TRUE(failed.ok()) << failed.status();
   EXPECT_EQ(*failed, 0) << errors.str();
 
@@ -42,7 +44,7 @@ TEST(RunBenchesTest, EveryBenchHasAFigureOfEverySubjectInTableAndJson) {
     subjects_of[figure.at("bench")].insert(figure.at("subject"));
   }
   for (const Bench& bench : AllBenches()) {
-    EXPECT_THAT(subjects_of[bench.name], ::testing::ElementsAre("limit", "ring"));
+    EXPECT_THAT(subjects_of[bench.name], ::testing::ElementsAre("limit", "pylabhub", "ring"));
     EXPECT_THAT(table.str(), HasSubstr(bench.name));
   }
 }

@@ -1,0 +1,112 @@
+#include "tests/bench/pylabhub_subject.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "shm/data_block_consumer.h"
+#include "shm/data_block_producer.h"
+#include "tests/bench/transport.h"
+
+namespace pylabhub::bench {
+namespace {
+
+shm::WaitOptions WaitOptionsOf(Waiting waiting) {
+  switch (waiting) {
+    case Waiting::kSpin:
+      return {.spin = absl::InfiniteDuration()};
+    case Waiting::kSleep:
+      return {.spin = absl::ZeroDuration()};
+    case Waiting::kAdaptive:
+      return {};
+  }
+  return {};
+}
+
+class PylabhubTransport {
+ public:
+  static constexpr absl::string_view kName = "pylabhub";
+  static bool Carries(const Bench&) { return true; }
+  static absl::StatusOr<std::unique_ptr<PylabhubTransport>> Create(const Bench& bench) {
+    static int trials = 0;
+    return std::make_unique<PylabhubTransport>(bench, absl::StrCat("bench.", getpid(), ".", ++trials));
+  }
+
+  PylabhubTransport(const Bench& bench, std::string name) : bench_(bench), name_(std::move(name)) {}
+
+  // The deadline of a trial is its patience away at most, so a wait of that length from now ends soon enough.
+  class Writer {
+   public:
+    Writer(std::unique_ptr<shm::DataBlockProducer> producer, uint64_t payload_bytes)
+        : producer_(std::move(producer)), payload_bytes_(payload_bytes) {}
+
+    template <typename Fill>
+    bool Write(uint64_t /*deadline_ticks*/, Fill fill) {
+      shm::WriteSlot slot = producer_->Acquire(kTimeout);
+      if (!slot) return false;
+      fill(slot.payload().data());
+      return slot.Commit(payload_bytes_) == shm::SlotResult::kOk;
+    }
+
+   private:
+    std::unique_ptr<shm::DataBlockProducer> producer_;
+    const uint64_t payload_bytes_;
+  };
+
+  class Reader {
+   public:
+    Reader(std::unique_ptr<shm::DataBlockConsumer> consumer, uint64_t payload_bytes)
+        : consumer_(std::move(consumer)), payload_bytes_(payload_bytes) {}
+
+    template <typename Use>
+    bool Read(uint64_t /*deadline_ticks*/, Use use) {
+      shm::ReadSlot slot = consumer_->Acquire(kTimeout);
+      if (!slot || slot.payload().size() != payload_bytes_) return false;
+      use(slot.payload().data());
+      return slot.Release() == shm::SlotResult::kOk;
+    }
+
+   private:
+    std::unique_ptr<shm::DataBlockConsumer> consumer_;
+    const uint64_t payload_bytes_;
+  };
+
+  absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(Lane lane) {
+    auto producer = shm::DataBlockProducer::Create({.channel = NameOf(lane),
+                                                    .capacity_slots = bench_.capacity_slots,
+                                                    .slot_bytes = bench_.payload_bytes,
+                                                    .min_consumers = 1},
+                                                   WaitOptionsOf(bench_.waiting));
+    if (!producer.ok()) return producer.status();
+    return std::make_unique<Writer>(*std::move(producer), bench_.payload_bytes);
+  }
+
+  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane) {
+    auto consumer = shm::DataBlockConsumer::Open(
+        NameOf(lane), {.open_timeout = kTimeout, .wait = WaitOptionsOf(bench_.waiting)});
+    if (!consumer.ok()) return consumer.status();
+    return std::make_unique<Reader>(*std::move(consumer), bench_.payload_bytes);
+  }
+
+ private:
+  static constexpr absl::Duration kTimeout = absl::Seconds(2);
+  static_assert(kPatienceSeconds == 2);
+
+  std::string NameOf(Lane lane) const {
+    return absl::StrCat(name_, lane == Lane::kThere ? ".there" : ".back");
+  }
+
+  const Bench bench_;
+  const std::string name_;
+};
+
+}  // namespace
+
+Subject PylabhubSubject() { return TransportSubject<PylabhubTransport>(); }
+
+}  // namespace pylabhub::bench
