@@ -44,8 +44,9 @@ absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
   view.max_consumers = view.header->max_consumers;
   view.segment_id = superblock->segment_id;
   const uint64_t offset = view.header->entries_offset_bytes;
-  if (view.max_consumers < 1 || view.max_consumers > kMaxConsumers || offset % kSpacingBytes != 0 ||
-      offset > memory.size() || view.max_consumers * sizeof(ConsumerEntry) > memory.size() - offset) {
+  if (view.max_consumers < 1 || view.max_consumers > kMaxConsumers || offset < kPageBytes ||
+      offset % kSpacingBytes != 0 || offset > memory.size() ||
+      view.max_consumers * sizeof(ConsumerEntry) > memory.size() - offset) {
     return absl::FailedPreconditionError(
         absl::StrCat("the segment is damaged: ", view.max_consumers, " consumer entries at ", offset));
   }

@@ -68,6 +68,9 @@ absl::Status Damaged(absl::string_view what) {
 }
 
 absl::StatusOr<ChannelConfig> ReadConfig(const DataHeader& header) {
+  // The header has more bits for them than the enums have.
+  if (header.policy > UINT8_MAX) return Damaged(absl::StrCat("its policy is ", header.policy));
+  if (header.buffering > UINT8_MAX) return Damaged(absl::StrCat("its buffering is ", header.buffering));
   ChannelConfig config;
   config.channel.assign(header.channel, strnlen(header.channel, sizeof(header.channel)));
   config.policy = static_cast<Policy>(header.policy);
