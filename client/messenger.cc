@@ -33,6 +33,11 @@ bool IsAmbiguous(const absl::Status& status) {
                                       status.code() == absl::StatusCode::kCancelled);
 }
 
+bool IsHeld(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  return why == reason::kChannelHeld || why == reason::kSchemaMismatch;
+}
+
 bool MayAppear(const absl::Status& status) {
   const std::string why = ReasonOf(status);
   return why == reason::kChannelNotFound || why == reason::kChannelNotReady;
@@ -139,7 +144,7 @@ std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec chann
   return InTurn<absl::StatusOr<Grant>>([this, channel = std::move(channel), on_held] {
     absl::StatusOr<Grant> grant =
         connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
-    if (on_held == OnHeld::kTakeOver && ReasonOf(grant.status()) == reason::kChannelHeld) {
+    if (on_held == OnHeld::kTakeOver && IsHeld(grant.status())) {
       grant = connection_->Register(session_id_, channel, /*force=*/true, options_.call_timeout);
     }
     // Otherwise a broker that did carry it out would hold the name, pending, for as long as this session

@@ -45,11 +45,11 @@
 
 namespace pylabhub {
 
-// Whether a registration takes a channel whose holder's lease has not ended.
+// What becomes of a registration when another session's lease holds the channel, with this schema or another.
 enum class OnHeld {
-  kFail,  // CHANNEL_HELD
-  // Take it, if the broker allows that to this client's identity. For a producer that knows that its
-  // predecessor is gone, as one that has created the channel's segment does.
+  kFail,  // CHANNEL_HELD or SCHEMA_MISMATCH
+  // Take it, if the broker allows that to this client's identity. For a producer that knows that its predecessor is gone,
+  // as one that has created the channel's segment does.
   kTakeOver,
 };
 

@@ -1,0 +1,177 @@
+#include "client/channel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/backoff.h"
+#include "client/error_reason.h"
+#include "client/process_info.h"
+#include "client/session_id.h"
+#include "shm/channel_files.h"
+
+namespace pylabhub {
+namespace {
+
+constexpr absl::Duration kFirstRetry = absl::Milliseconds(5);
+constexpr absl::Duration kRetryLimit = absl::Milliseconds(250);
+constexpr absl::string_view kSharedMemoryFolder = "/dev/shm";
+
+class Deadline {
+ public:
+  explicit Deadline(absl::Duration timeout) : timeout_(timeout) {}
+  absl::Duration left() const {
+    return std::max(timeout_ - absl::FromChrono(std::chrono::steady_clock::now() - start_),
+                    absl::ZeroDuration());
+  }
+
+ private:
+  const absl::Duration timeout_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+std::string FileNameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+SharedMemoryNames NamesOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id) {
+  // The wire API names files of /dev/shm; a channel elsewhere is found by its own name.
+  if (config.directory != kSharedMemoryFolder) return {};
+  const shm::ChannelFiles files(config.directory, config.channel);
+  return {.data_name = FileNameOf(files.DataPath(segment_id)),
+          .control_name = FileNameOf(files.ControlPath(segment_id)),
+          .anchor_name = FileNameOf(files.AnchorPath())};
+}
+
+ChannelSpec SpecOf(const shm::DataBlockProducer& block) {
+  const shm::ChannelConfig& config = block.config();
+  const bool latest = config.policy == shm::Policy::kLatestOnly;
+  return {.name = config.channel,
+          .schema_hash = shm::HashOf(config.schema),
+          .segment_id = block.segment_id().bytes,
+          .shared_memory = NamesOf(config, block.segment_id()),
+          .metadata = {{"capacity_slots", absl::StrCat(config.capacity_slots)},
+                       {"slot_bytes", absl::StrCat(config.slot_bytes)},
+                       {"overflow", shm::IsLossless(config.policy) ? "block" : "overwrite"},
+                       {"read", latest ? "latest" : "next"},
+                       {"policy", std::string(shm::NameOf(config.policy))},
+                       {"schema_name", config.schema.name}}};
+}
+
+// Whether the channel's present registration is of a producer whose memory is this host's. Then, since its segment could be
+// succeeded, that producer is gone.
+bool HolderWasOnThisHost(Messenger& messenger, const std::string& channel, absl::Duration timeout) {
+  const absl::StatusOr<std::vector<Channel>> listed = messenger.ListChannels(channel, timeout);
+  if (!listed.ok()) return false;
+  return std::any_of(listed->begin(), listed->end(), [&](const Channel& found) {
+    return found.spec.name == channel && SharesMemory(found.spec.process, ThisProcess());
+  });
+}
+
+absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlockProducer& block) {
+  constexpr absl::Duration kListTimeout = absl::Seconds(5);
+  const ChannelSpec spec = SpecOf(block);
+  absl::StatusOr<Grant> grant = messenger.RegisterProducer(spec).get();
+  const std::string why = ReasonOf(grant.status());
+  if ((why == reason::kChannelHeld || why == reason::kSchemaMismatch) &&
+      HolderWasOnThisHost(messenger, spec.name, kListTimeout)) {
+    grant = messenger.RegisterProducer(spec, OnHeld::kTakeOver).get();
+  }
+  if (!grant.ok()) return grant.status();
+  return Registration(messenger, ChannelClaim{.name = spec.name, .epoch = grant->channel.epoch});
+}
+
+absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlockConsumer& block) {
+  const ConsumerSpec spec = {.channel = block.config().channel,
+                             .consumer_id = RandomSessionId(),
+                             .expected_schema_hash = block.schema_hash()};
+  const absl::StatusOr<Grant> grant = messenger.RegisterConsumer(spec).get();
+  if (!grant.ok()) return grant.status();
+  return Registration(messenger, ConsumerClaim{.channel = spec.channel, .consumer_id = spec.consumer_id});
+}
+
+absl::Status CheckReachable(const Channel& found) {
+  const ProcessInfo& producer = found.spec.process;
+  // A producer that does not say where it is may be here.
+  if (producer.boot_id.empty() || SharesMemory(producer, ThisProcess())) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("channel '", found.spec.name, "' is produced on host '", producer.host,
+                   "', whose shared memory this process cannot reach; run the consumer there"));
+}
+
+// One attempt; kUnavailable and kNotFound may pass.
+absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Duration timeout,
+                                           Messenger& messenger, const shm::ConsumerOptions& options) {
+  const absl::StatusOr<Channel> found = messenger.DiscoverProducer(channel, timeout);
+  if (!found.ok()) return found.status();
+  if (absl::Status status = CheckReachable(*found); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> block =
+      shm::DataBlockConsumer::Open(channel, options);
+  if (!block.ok()) return block.status();
+  if ((*block)->segment_id().bytes != found->spec.segment_id) {
+    return absl::UnavailableError(
+        absl::StrCat("the broker has channel '", channel, "' with another segment than this host's (",
+                     (*block)->segment_id().ToHex(),
+                     "): its producer is being restarted, or is not registered with this broker"));
+  }
+  absl::StatusOr<Registration> registration = Register(messenger, **block);
+  if (!registration.ok()) return registration.status();
+  return ChannelConsumer{*std::move(block), *std::move(registration)};
+}
+
+bool MayPass(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsNotFound(status); }
+
+}  // namespace
+
+Registration& Registration::operator=(Registration&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  messenger_ = std::exchange(other.messenger_, nullptr);
+  claim_ = std::move(other.claim_);
+  return *this;
+}
+
+void Registration::Release() {
+  Messenger* const messenger = std::exchange(messenger_, nullptr);
+  if (messenger == nullptr) return;
+  if (const auto* channel = std::get_if<ChannelClaim>(&claim_)) {
+    (void)messenger->DeregisterProducer(channel->name);
+  } else {
+    (void)messenger->DeregisterConsumer(std::get<ConsumerClaim>(claim_));
+  }
+}
+
+absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config, Messenger* messenger,
+                                              const shm::WaitOptions& wait) {
+  absl::StatusOr<std::unique_ptr<shm::DataBlockProducer>> block =
+      shm::DataBlockProducer::Create(config, wait);
+  if (!block.ok()) return block.status();
+  if (messenger == nullptr) return ChannelProducer{*std::move(block), Registration()};
+  absl::StatusOr<Registration> registration = Register(*messenger, **block);
+  if (!registration.ok()) return registration.status();
+  return ChannelProducer{*std::move(block), *std::move(registration)};
+}
+
+absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::Duration timeout,
+                                               Messenger* messenger, shm::ConsumerOptions options) {
+  if (messenger == nullptr) {
+    options.open_timeout = timeout;
+    absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> block =
+        shm::DataBlockConsumer::Open(channel, options);
+    if (!block.ok()) return block.status();
+    return ChannelConsumer{*std::move(block), Registration()};
+  }
+  options.open_timeout = absl::ZeroDuration();
+  const Deadline deadline(timeout);
+  Backoff backoff(kFirstRetry, kRetryLimit);
+  while (true) {
+    absl::StatusOr<ChannelConsumer> connected =
+        TryConnect(std::string(channel), deadline.left(), *messenger, options);
+    const absl::Duration left = deadline.left();
+    if (connected.ok() || !MayPass(connected.status()) || left == absl::ZeroDuration()) return connected;
+    absl::SleepFor(std::min(backoff.Next(), left));
+  }
+}
+
+}  // namespace pylabhub

@@ -1,0 +1,131 @@
+// A channel in one call: its shared memory, and its entry with a broker where there is one.
+//
+//   auto producer = pylabhub::Producer<TempReading>::Create("sensor.temperature", messenger.get());
+//   producer->Write({.celsius = 21.5, .timestamp_ns = now_ns});
+//
+//   auto consumer = pylabhub::Consumer<TempReading>::Connect("sensor.temperature", absl::Seconds(5), messenger.get());
+//   while (auto reading = consumer->Read(absl::Seconds(1))) { ... }
+//
+// Without a Messenger (nullptr) a channel is found by its name on this host, and no broker is needed. With one, it can also
+// be found through the broker, which knows who produces and who consumes it; the data goes the same way.
+//
+// Thread safety: a handle belongs to one thread at a time, as in shm/.
+// Ownership:     the Messenger must outlive the handle, whose destructor first has the broker told (without waiting for it),
+//                then leaves the shared memory.
+// Errors:        those of shm/data_block_producer.h, shm/data_block_consumer.h and client/messenger.h. When the broker refuses,
+//                or cannot be reached, nothing is kept, in shared memory neither.
+#ifndef PYLABHUB_CLIENT_CHANNEL_H_
+#define PYLABHUB_CLIENT_CHANNEL_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "client/broker_types.h"
+#include "client/messenger.h"
+#include "shm/channel_config.h"
+#include "shm/data_block_consumer.h"
+#include "shm/data_block_producer.h"
+#include "shm/typed.h"
+
+namespace pylabhub {
+
+// Something that a Messenger keeps registered for as long as this lives. Empty where there is no Messenger.
+class Registration {
+ public:
+  Registration() = default;
+  Registration(Messenger& messenger, ChannelClaim channel)
+      : messenger_(&messenger), claim_(std::move(channel)) {}
+  Registration(Messenger& messenger, ConsumerClaim consumer)
+      : messenger_(&messenger), claim_(std::move(consumer)) {}
+  Registration(Registration&& other) noexcept
+      : messenger_(std::exchange(other.messenger_, nullptr)), claim_(std::move(other.claim_)) {}
+  Registration& operator=(Registration&& other) noexcept;
+  ~Registration() { Release(); }
+
+  explicit operator bool() const { return messenger_ != nullptr; }
+
+  // Has the broker told; does not wait for it.
+  void Release();
+
+ private:
+  Messenger* messenger_ = nullptr;
+  std::variant<ChannelClaim, ConsumerClaim> claim_;
+};
+
+// Channels of plain bytes, or of a schema that is known only at run time.
+struct ChannelProducer {
+  std::unique_ptr<shm::DataBlockProducer> block;
+  Registration registration;  // last: given up first
+};
+struct ChannelConsumer {
+  std::unique_ptr<shm::DataBlockConsumer> block;
+  Registration registration;  // last: given up first
+};
+
+// Creates the channel, and registers it where there is a Messenger. A broker that still holds a lease of this channel's former
+// producer, which has just been found dead on this host, is told to let the new one take over.
+absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config,
+                                              Messenger* messenger = nullptr,
+                                              const shm::WaitOptions& wait = {});
+
+// Waits at most `timeout` for the channel to appear, attaches to it, and registers as its consumer where there is a Messenger.
+// `options.open_timeout` is not used.
+//
+// Errors, beside those above:
+//   kFailedPrecondition  the channel is produced on another host, which the message names: its memory cannot be reached
+//   kUnavailable         the broker and this host differ in which segment is the channel's, even after `timeout`
+absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::Duration timeout,
+                                               Messenger* messenger = nullptr,
+                                               shm::ConsumerOptions options = {});
+
+// A shm::Producer<T> that a broker may know.
+template <typename T>
+class Producer : public shm::Producer<T> {
+ public:
+  // `config.schema` is T's, whatever the caller left there.
+  static absl::StatusOr<Producer> Create(absl::string_view channel, Messenger* messenger = nullptr,
+                                         shm::ChannelConfig config = {}, const shm::WaitOptions& wait = {}) {
+    config.channel = std::string(channel);
+    config.schema = shm::SchemaOf<T>();
+    absl::StatusOr<ChannelProducer> created = CreateChannel(config, messenger, wait);
+    if (!created.ok()) return created.status();
+    return Producer(*std::move(created));
+  }
+
+ private:
+  explicit Producer(ChannelProducer created)
+      : shm::Producer<T>(std::move(created.block)), registration_(std::move(created.registration)) {}
+
+  Registration registration_;
+};
+
+// A shm::Consumer<T> that a broker may know.
+template <typename T>
+class Consumer : public shm::Consumer<T> {
+ public:
+  // `options.expected_schema` is T's, whatever the caller left there.
+  static absl::StatusOr<Consumer> Connect(absl::string_view channel, absl::Duration timeout,
+                                          Messenger* messenger = nullptr, shm::ConsumerOptions options = {}) {
+    options.expected_schema = shm::SchemaOf<T>();
+    absl::StatusOr<ChannelConsumer> connected =
+        ConnectChannel(channel, timeout, messenger, std::move(options));
+    if (!connected.ok()) return connected.status();
+    return Consumer(*std::move(connected));
+  }
+
+ private:
+  explicit Consumer(ChannelConsumer connected)
+      : shm::Consumer<T>(std::move(connected.block)), registration_(std::move(connected.registration)) {}
+
+  Registration registration_;
+};
+
+}  // namespace pylabhub
+
+#endif  // PYLABHUB_CLIENT_CHANNEL_H_
