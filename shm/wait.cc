@@ -1,17 +1,15 @@
 #include "shm/wait.h"
 
-#include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 namespace pylabhub::shm {
 namespace {
 
-// With one processor whoever spins keeps the one it waits for from running.
-bool HasOneProcessor() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
-}
+// With one processor whoever spins keeps the one it waits for from running. The machine's count, not this
+// process's own: who is pinned to a core usually has a peer on another, and pins itself in order to spin.
+bool HasOneProcessor() { return sysconf(_SC_NPROCESSORS_ONLN) == 1; }
 
 // Far enough for every use, near enough that sums do not overflow.
 constexpr absl::Duration kForever = absl::Hours(24 * 365 * 100);
