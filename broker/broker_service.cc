@@ -86,6 +86,10 @@ BrokerService::BrokerService(Directory& directory, BrokerInfo info, LogHook log)
 
 template <typename Body>
 grpc::Status BrokerService::Answer(grpc::ServerContext& context, Body body) {
+  const CallGate::Pass pass(gate_);
+  if (!pass.admitted()) {
+    return ToGrpcStatus(Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later"));
+  }
   const auto identity = identifier_.Identify(*context.auth_context());
   return ToGrpcStatus(identity.ok() ? body(**identity) : identity.status());
 }

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "broker/broker_info.h"
+#include "broker/call_gate.h"
 #include "broker/directory.h"
 #include "broker/log_hook.h"
 #include "broker/peer_identity.h"
@@ -21,6 +22,9 @@ class BrokerService final : public v1::Broker::Service {
  public:
   // `directory` outlives the service.
   BrokerService(Directory& directory, BrokerInfo info, LogHook log);
+
+  // Refuses new calls with SHUTTING_DOWN, and waits for those in progress, at most for `grace`.
+  void Drain(absl::Duration grace) { gate_.Close(grace); }
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -55,6 +59,7 @@ class BrokerService final : public v1::Broker::Service {
   const BrokerInfo info_;
   const LogHook log_;
   PeerIdentifier identifier_;
+  CallGate gate_;
 };
 
 }  // namespace pylabhub::broker

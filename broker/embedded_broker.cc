@@ -39,6 +39,9 @@ constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(10);
 // What a client's own keepalive may not go below.
 constexpr absl::Duration kMinClientPingInterval = absl::Seconds(5);
 
+// For answers that are on their way when the last call has been served, and for clients to say goodbye.
+constexpr absl::Duration kFlushTime = absl::Milliseconds(250);
+
 int Millis(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
 
 bool IsIpv6(const std::string& address) { return absl::StrContains(address, ':'); }
@@ -181,7 +184,8 @@ class GrpcBroker final : public EmbeddedBroker {
     std::call_once(stopped_, [this] {
       health_.Shutdown();
       if (server_ == nullptr) return;
-      server_->Shutdown(absl::ToChronoTime(absl::Now() + options_.shutdown_grace));
+      service_.Drain(options_.shutdown_grace);
+      server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
       server_->Wait();
     });
   }

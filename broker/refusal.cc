@@ -36,6 +36,7 @@ constexpr Row kTable[] = {
     {Reason::kLimitExceeded, "LIMIT_EXCEEDED", absl::StatusCode::kResourceExhausted},
     {Reason::kVersionUnsupported, "VERSION_UNSUPPORTED", absl::StatusCode::kFailedPrecondition},
     {Reason::kNotImplemented, "NOT_IMPLEMENTED", absl::StatusCode::kUnimplemented},
+    {Reason::kShuttingDown, "SHUTTING_DOWN", absl::StatusCode::kUnavailable},
 };
 
 constexpr bool RowsStandAtTheirReason() {

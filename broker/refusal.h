@@ -36,6 +36,7 @@ enum class Reason {
   kLimitExceeded,
   kVersionUnsupported,
   kNotImplemented,
+  kShuttingDown,
 };
 
 // "SCHEMA_MISMATCH": as in google.rpc.ErrorInfo.reason.

@@ -1,0 +1,178 @@
+// pylabhub-broker as a process: flags, files, signals, exit codes.
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "proto/tls/certificate_set.h"
+#include "tests/broker/wire_fixture.h"
+#include "tests/support/program.h"
+#include "tests/support/temp_folder.h"
+
+namespace pylabhub::broker {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Program;
+using testing::TempFolder;
+
+constexpr char kBroker[] = "broker/pylabhub-broker";
+constexpr char kListening[] = "listening on ";
+
+std::string Contents(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+mode_t ModeOf(const std::string& path) {
+  struct stat status = {};
+  EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 07777;
+}
+
+// Where a broker that starts says that it listens.
+std::string TargetOf(Program& broker) {
+  const std::string line = broker.ReadLine();
+  EXPECT_THAT(line, ::testing::StartsWith(kListening)) << broker.errors();
+  return line.substr(std::min(line.size(), sizeof(kListening) - 1));
+}
+
+grpc::Status CallWith(const std::string& target, const std::string& folder) {
+  const auto files = tls::LoadTlsFiles(tls::ClientPathsIn(folder));
+  if (!files.ok()) return {grpc::StatusCode::INTERNAL, files.status().ToString()};
+  v1::GetBrokerInfoResponse response;
+  return WireClient(testing::ConnectWith(target, *files), "any-session")
+      .Call(&v1::Broker::Stub::GetBrokerInfo, v1::GetBrokerInfoRequest(), response);
+}
+
+TEST(MainTest, TheFirstStartMakesAPrivateSetOfCertificatesThatAClientCanUse) {
+  const TempFolder folder;
+  Program broker({kBroker, "--port=0", "--state-dir=" + (folder / "state")});
+  const std::string target = TargetOf(broker);
+  const std::string certs = folder / "state/certs";
+  EXPECT_EQ(ModeOf(certs), 0700u);
+  for (const char* name : {"ca.key", "ca.pem", "server.key", "server.pem", "client.key", "client.pem"}) {
+    EXPECT_EQ(ModeOf(certs + "/" + name), 0600u) << name;
+  }
+  EXPECT_THAT(broker.errors(), HasSubstr("copy_to_clients=\"" + certs + "/ca.pem "));
+  const grpc::Status status = CallWith(target, certs);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+}
+
+TEST(MainTest, TheSecondStartUsesTheCertificatesOfTheFirst) {
+  const TempFolder folder;
+  std::string ca;
+  for (int start = 0; start < 2; ++start) {
+    Program broker({kBroker, "--port=0", "--state-dir=" + folder.path()});
+    EXPECT_TRUE(CallWith(TargetOf(broker), folder / "certs").ok());
+    const std::string now = Contents(folder / "certs/ca.pem");
+    if (start == 1) {
+      EXPECT_EQ(now, ca);
+    }
+    ca = now;
+    broker.Signal(SIGINT);
+    EXPECT_EQ(broker.Wait(), 0);
+  }
+}
+
+TEST(MainTest, ThePortIsWrittenToAFileThatGoesWithTheBroker) {
+  const TempFolder folder;
+  const std::string port_file = folder / "port";
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--port-file=" + port_file});
+  const std::string target = TargetOf(broker);
+  EXPECT_EQ("127.0.0.1:" + Contents(port_file), target + "\n");
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+  EXPECT_FALSE(std::filesystem::exists(port_file));
+  EXPECT_THAT(broker.errors(), HasSubstr("event=stopped"));
+}
+
+TEST(MainTest, ASecondBrokerOnOnePortEndsWithAClearError) {
+  const TempFolder folder;
+  Program first({kBroker, "--port=0", "--state-dir=" + folder.path()});
+  const std::string target = TargetOf(first);
+  const std::string port = target.substr(target.rfind(':') + 1);
+  Program second({kBroker, "--port=" + port, "--state-dir=" + folder.path()});
+  EXPECT_EQ(second.ReadLine(), "");
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_THAT(second.errors(), HasSubstr("event=cannot_start"));
+  EXPECT_THAT(second.errors(), HasSubstr("the port is taken"));
+  EXPECT_TRUE(CallWith(target, folder / "certs").ok());
+}
+
+TEST(MainTest, GivenCertificatesAreUsedAndNoneAreMade) {
+  const TempFolder folder;
+  ASSERT_TRUE(tls::CreateCertificateSet(folder / "site").ok());
+  Program broker({kBroker, "--port=0", "--state-dir=" + (folder / "state"),
+                  "--ca=" + (folder / "site/ca.pem"), "--server-cert=" + (folder / "site/server.pem"),
+                  "--server-key=" + (folder / "site/server.key")});
+  EXPECT_TRUE(CallWith(TargetOf(broker), folder / "site").ok());
+  EXPECT_FALSE(std::filesystem::exists(folder / "state"));
+}
+
+TEST(MainTest, AKeyThatOthersCanReadIsRefusedByName) {
+  const TempFolder folder;
+  ASSERT_TRUE(tls::CreateCertificateSet(folder / "certs").ok());
+  const std::string key = folder / "certs/server.key";
+  ASSERT_EQ(chmod(key.c_str(), 0644), 0);
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path()});
+  EXPECT_EQ(broker.Wait(), 1);
+  EXPECT_THAT(broker.errors(), HasSubstr(key));
+  EXPECT_THAT(broker.errors(), HasSubstr("chmod"));
+}
+
+TEST(MainTest, EveryChangeIsALineOfTheLog) {
+  const TempFolder folder;
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--log-format=json"});
+  const std::string target = TargetOf(broker);
+  const auto loaded = tls::LoadTlsFiles(tls::ClientPathsIn(folder / "certs"));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  WireClient client(testing::ConnectWith(target, *loaded), "session-of-client");
+  EXPECT_EQ(ReasonOf(client.Register("a").status), "OK");
+  EXPECT_EQ(ReasonOf(client.Deregister("a")), "OK");
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+  const std::string log = broker.errors();
+  EXPECT_THAT(log, HasSubstr(R"("event":"channel_pending","channel":"a")"));
+  EXPECT_THAT(log,
+              HasSubstr(R"("event":"call","method":"Register","identity":"spiffe://pylabhub.local/client")"));
+  EXPECT_THAT(log, HasSubstr(R"("event":"channel_closing")"));
+  EXPECT_THAT(log, Not(HasSubstr("session-of-client")));
+}
+
+TEST(MainTest, HelpNamesEveryFlag) {
+  Program broker({kBroker, "--help"});
+  std::string help;
+  for (int i = 0; i < 100; ++i) help += broker.ReadLine() + "\n";
+  EXPECT_EQ(broker.Wait(), 0);
+  for (const char* flag : {"--address", "--port", "--port-file", "--state-dir", "--server-cert",
+                           "--server-key", "--ca", "--server-name", "--lease-ttl", "--shutdown-grace",
+                           "--max-threads", "--log-level", "--log-format", "--version"}) {
+    EXPECT_THAT(help, HasSubstr(flag));
+  }
+}
+
+TEST(MainTest, WrongFlagsAreNamedAndEndWithCodeTwo) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--port=65536"}, "--port"},          {{"--port=nine"}, "--port"},
+      {{"--lease-ttl=ten"}, "--lease-ttl"},  {{"--ca=x"}, "--server-key"},
+      {{"--no-such-flag"}, "no-such"},       {{"--log-format=xml"}, "--log-format"},
+      {{"--max-threads=1"}, "--max-threads"}};
+  for (const auto& [flags, expected] : cases) {
+    std::vector<std::string> arguments = {kBroker};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    Program broker(arguments);
+    EXPECT_EQ(broker.Wait(), 2) << flags[0];
+    EXPECT_THAT(broker.errors(), HasSubstr(expected));
+  }
+}
+
+}  // namespace
+}  // namespace pylabhub::broker
