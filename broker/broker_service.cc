@@ -99,7 +99,7 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
                                            absl::string_view channel, absl::string_view session_id,
                                            Body body) {
   return Answer(context, [&](const PeerIdentity& peer) {
-    const absl::Status status = body(Caller{peer.name, std::string(session_id)});
+    absl::Status status = body(Caller{peer.name, std::string(session_id)});
     if (!log_) return status;
     const auto details = DetailsOf(status);
     LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "call"};
@@ -165,7 +165,7 @@ grpc::Status BrokerService::Deregister(grpc::ServerContext* context, const v1::D
   return AnswerAndAudit(
       *context, "Deregister", request->name(), request->session_id(), [&](const Caller& caller) {
         return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
-          const absl::Status status = registry.Deregister(caller, request->name(), request->epoch(), now);
+          absl::Status status = registry.Deregister(caller, request->name(), request->epoch(), now);
           response->set_revision(registry.revision());
           return status;
         });
@@ -194,8 +194,8 @@ grpc::Status BrokerService::ConsumerDeregister(grpc::ServerContext* context,
   return AnswerAndAudit(*context, "ConsumerDeregister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
                           return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
-                            const absl::Status status = registry.ConsumerDeregister(
-                                caller, request->channel_name(), request->consumer_id(), now);
+                            absl::Status status = registry.ConsumerDeregister(caller, request->channel_name(),
+                                                                              request->consumer_id(), now);
                             response->set_revision(registry.revision());
                             return status;
                           });
@@ -250,7 +250,7 @@ grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
                                           const v1::GetBrokerInfoRequest* request,
                                           v1::GetBrokerInfoResponse* response) {
   return Answer(*context, [&](const PeerIdentity& peer) {
-    const absl::Status status =
+    absl::Status status =
         CheckProtocolVersions(request->min_protocol_version(), request->max_protocol_version());
     if (!status.ok()) return status;
     response->set_version(kBrokerVersion);
