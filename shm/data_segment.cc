@@ -128,7 +128,7 @@ DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config, 
   const uint64_t header_offset = managed.Allocate(sizeof(DataHeader), kSpacingBytes);
   geometry.cells_offset_bytes = managed.Allocate(geometry.cells_bytes(), kSpacingBytes);
   if (!geometry.inline_payloads()) {
-    geometry.chunks_offset_bytes = managed.Allocate(geometry.chunks_bytes(), ChunkAlignment(geometry));
+    geometry.chunks_offset_bytes = managed.AllocateUnset(geometry.chunks_bytes(), ChunkAlignment(geometry));
     geometry.chunk_sequences_offset_bytes = managed.Allocate(geometry.chunk_sequences_bytes(), kSpacingBytes);
   }
   geometry.reservations_offset_bytes = managed.Allocate(geometry.reservations_bytes(), kSpacingBytes);

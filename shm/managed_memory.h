@@ -8,6 +8,7 @@
 #include <boost/interprocess/sync/mutex_family.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 
@@ -26,6 +27,14 @@ class ManagedMemory {
   // `bytes` zeroed bytes at a multiple of `alignment_bytes` from the start of the file, with its offset
   // there. The caller sized the memory so that they fit.
   uint64_t Allocate(size_t bytes, size_t alignment_bytes) {
+    const uint64_t offset_bytes = AllocateUnset(bytes, alignment_bytes);
+    // The memory was zero, but the allocator has kept its own words in what it gives out now.
+    std::memset(memory_.data() + offset_bytes, 0, bytes);
+    return offset_bytes;
+  }
+
+  // The same, with anything in them: for what is written before it is read.
+  uint64_t AllocateUnset(size_t bytes, size_t alignment_bytes) {
     auto* part = static_cast<std::byte*>(segment_.allocate_aligned(bytes, alignment_bytes));
     return static_cast<uint64_t>(part - memory_.data());
   }

@@ -74,6 +74,26 @@ TEST(DataSegmentTest, WhatWasBuiltIsWhatIsViewed) {
   }
 }
 
+// Boost leaves its own words in memory that it gives out again: no stamp and no reservation may be one.
+TEST(DataSegmentTest, ANewSegmentHasNoSlotAndNoReservationWhateverItsShape) {
+  for (const uint64_t slot_bytes : {1, 100, 1024, 1025, 4000, 5000, 70'000}) {
+    for (const uint32_t capacity : {2, 3, 8, 64, 300}) {
+      for (const uint32_t consumers : {1, 4, 5, 64, 1024}) {
+        ChannelConfig config{.channel = "segment.test", .capacity_slots = capacity, .slot_bytes = slot_bytes};
+        config.max_consumers = consumers;
+        config = config.WithDefaults();
+        const SegmentMemory memory(DataFileBytes(config));
+        const DataSegment built = BuildData(memory.bytes(), config, SegmentId::Random(), {});
+        const Geometry& geometry = built.geometry;
+        uint64_t sum = Touch({built.base + geometry.cells_offset_bytes, geometry.cells_bytes()});
+        sum += Touch({built.base + geometry.chunk_sequences_offset_bytes, geometry.chunk_sequences_bytes()});
+        sum += Touch(std::as_bytes(built.reservations()));
+        ASSERT_EQ(sum, 0u) << slot_bytes << " bytes, " << capacity << " slots, " << consumers << " consumers";
+      }
+    }
+  }
+}
+
 TEST(DataSegmentTest, ASegmentIsNotViewedBeforeItIsPublished) {
   const ChannelConfig config = Config(kInlineBytes);
   const SegmentMemory memory(DataFileBytes(config));
