@@ -26,13 +26,21 @@ uint32_t ChunkPool::Take(ConsumerRoster& roster, uint64_t head) {
   return chunk;
 }
 
+void ChunkPool::MarkPinned(ConsumerRoster& roster) {
+  std::fill(pinned_.begin(), pinned_.end(), false);
+  if (roster.MarkPinned(pinned_)) return;
+  // Who joins counts the pins of the living only: those of the dead must not use up the room for theirs.
+  roster.EvictDeadPinners();
+  std::fill(pinned_.begin(), pinned_.end(), false);
+  roster.MarkPinned(pinned_);
+}
+
 void ChunkPool::Reclaim(ConsumerRoster& roster, uint64_t head) {
   // Edge P: the descriptors that named these chunks were changed before this fence; joins and pins are read
   // after it.
   FullFence();
   roster.Refresh(head);
-  std::fill(pinned_.begin(), pinned_.end(), false);
-  roster.MarkPinned(pinned_);
+  MarkPinned(roster);
   size_t kept = 0;
   for (uint32_t chunk : retired_) {
     if (pinned_[chunk]) {

@@ -30,6 +30,7 @@ class ChunkPool {
   void Retire(uint32_t chunk) { retired_.push_back(chunk); }
 
  private:
+  void MarkPinned(ConsumerRoster& roster);
   void Reclaim(ConsumerRoster& roster, uint64_t head);
 
   std::vector<uint32_t> free_;     // a stack

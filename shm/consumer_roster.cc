@@ -93,8 +93,9 @@ bool ConsumerRoster::AnySleeping() const {
   });
 }
 
-void ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
+bool ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
   uint32_t honoured = 0;
+  bool all = true;
   for (const Place& place : active_) {
     for (uint32_t i = 0; i < place.pins; ++i) {
       // Acquire: pairs with the release that takes a pin away; the consumer has read the chunk by then.
@@ -103,12 +104,14 @@ void ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
       if (value == 0) continue;
       if (value > pinned.size() || honoured == max_pins_) {
         ++invalid_values_;
+        all = all && honoured < max_pins_;
         continue;
       }
       pinned[value - 1] = true;
       ++honoured;
     }
   }
+  return all;
 }
 
 template <typename Wants>

@@ -70,9 +70,10 @@ class ConsumerRoster {
   }
   bool AnySleeping() const;
 
-  // Marks the pinned chunks in `pinned`, which has one bool for each chunk. At most max_pins are honoured.
-  // Call after a full fence that follows the change of the descriptors (edge P in ring_writer.h).
-  void MarkPinned(std::vector<bool>& pinned);
+  // Marks the pinned chunks in `pinned`, which has one bool for each chunk; false if there are more pins than
+  // max_pins, of which only so many are honoured. Call after a full fence that follows the change of the
+  // descriptors (edge P in ring_writer.h).
+  bool MarkPinned(std::vector<bool>& pinned);
 
   // Asks the kernel about the place at `index`, or about all that sleep or hold a pin, and forgets the dead.
   bool EvictIfDead(uint32_t index);

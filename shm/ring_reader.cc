@@ -165,6 +165,8 @@ bool RingReader::Unchanged() const {
 }
 
 SlotResult RingReader::Release() {
+  if (generation_ != ForkGeneration()) [[unlikely]]
+    return SlotResult::kForked;
   holding_ = false;
   const bool unchanged = Unchanged();
   // Release, edge B: the payload was read before the pin goes.

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "shm/data_segment.h"
+#include "shm/fork_guard.h"
 #include "shm/layout.h"
 #include "shm/read_order.h"
 #include "shm/slot_result.h"
@@ -53,7 +54,8 @@ class RingReader {
   }
   bool holding() const { return holding_; }
 
-  // Gives the held slot back. kOverrun if it changed while it was held.
+  // Gives the held slot back. kOverrun if it changed while it was held; kForked, in a child that was forked
+  // meanwhile, touches nothing.
   SlotResult Release();
 
   // The number of the slot that is read next (kNext), or the least that is (kLatest).
@@ -112,6 +114,7 @@ class RingReader {
 
   DataView view_;
   Geometry geometry_;
+  uint64_t generation_ = ForkGeneration();
   ConsumerEntry* entry_;
   uint32_t place_;
   ReadOrder order_;

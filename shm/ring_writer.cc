@@ -84,6 +84,8 @@ void RingWriter::RetireOverwrittenSlot() {
 }
 
 SlotResult RingWriter::Commit(uint64_t payload_bytes) {
+  if (generation_ != ForkGeneration()) [[unlikely]]
+    return SlotResult::kForked;
   if (payload_bytes > geometry_.slot_bytes) {
     Abort();
     return SlotResult::kTooLarge;
@@ -123,6 +125,7 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
 }
 
 void RingWriter::Abort() {
+  if (generation_ != ForkGeneration()) return;
   prepared_ = false;
   if (chunk_ != ChunkPool::kNone) pool_.Return(chunk_);
   chunk_ = ChunkPool::kNone;

@@ -34,6 +34,7 @@
 #include "shm/chunk_pool.h"
 #include "shm/consumer_roster.h"
 #include "shm/data_segment.h"
+#include "shm/fork_guard.h"
 #include "shm/slot_clock.h"
 #include "shm/slot_result.h"
 
@@ -57,7 +58,8 @@ class RingWriter {
   // Where the prepared slot's payload goes: slot_bytes, aligned to 64.
   std::span<std::byte> payload() const { return payload_; }
 
-  // Publishes the prepared slot, and wakes those who sleep for it. kTooLarge aborts instead.
+  // Publishes the prepared slot, and wakes those who sleep for it. kTooLarge aborts instead; kForked, in a
+  // child that was forked meanwhile, touches nothing.
   SlotResult Commit(uint64_t payload_bytes);
   // Forgets the prepared slot; its number goes to the next one.
   void Abort();
@@ -88,6 +90,7 @@ class RingWriter {
 
   DataSegment segment_;
   Geometry geometry_;
+  uint64_t generation_ = ForkGeneration();
   bool lossless_;
   ConsumerRoster& roster_;
   SlotClock clock_;

@@ -246,6 +246,41 @@ TEST_P(DataBlockCrashTest, NothingIsLostOrTornWhereverTheWriterIsKilled) {
   RecordProperty("slots_after_kills", static_cast<int>(slots));
 }
 
+// Two pins; one is left behind by a dead consumer, two are held by living ones, who counted the living only.
+TEST(DataBlockPinTest, ThePinsOfTheDeadDoNotUseUpTheRoomOfTheLiving) {
+  pylabhub::testing::ShmFolder folder;
+  const auto open = [&](ReadOrder order) {
+    return *DataBlockConsumer::Open("pin.test", {.order = order, .directory = folder.path()});
+  };
+  auto producer = *DataBlockProducer::Create(
+      {.channel = "pin.test", .slot_bytes = 8192, .max_pins = 2, .directory = folder.path()});
+  auto place_0 = open(ReadOrder::kNext);
+  ChildProcess dead([&](const ChildProcess::Line& parent) {
+    auto consumer = open(ReadOrder::kLatest);
+    parent.Signal();
+    ReadSlot held = consumer->Acquire(kPatience);
+    parent.Signal();
+    parent.Await();
+    return 1;
+  });
+  dead.line().Await();
+  auto living = open(ReadOrder::kLatest);
+  ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  dead.line().Await();
+  dead.Kill();
+  place_0.reset();
+  auto before_the_dead = open(ReadOrder::kLatest);
+  ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  ReadSlot first = before_the_dead->Acquire(kPatience);
+  ReadSlot second = living->Acquire(kPatience);
+  ASSERT_TRUE(first && second);
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  EXPECT_TRUE(IsStamped(first.payload(), first.sequence()));
+  EXPECT_TRUE(IsStamped(second.payload(), second.sequence()));
+  EXPECT_EQ(first.Release(), SlotResult::kOk);
+  EXPECT_EQ(second.Release(), SlotResult::kOk);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, DataBlockCrashTest,
     ::testing::Values(Shape{Policy::kSyncReader, 64, 8}, Shape{Policy::kSyncReader, 8192, 8},
