@@ -271,8 +271,9 @@ TEST(DataBlockPinTest, ThePinsOfTheDeadDoNotUseUpTheRoomOfTheLiving) {
   place_0.reset();
   auto before_the_dead = open(ReadOrder::kLatest);
   ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
-  ReadSlot first = before_the_dead->Acquire(kPatience);
   ReadSlot second = living->Acquire(kPatience);
+  ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  ReadSlot first = before_the_dead->Acquire(kPatience);
   ASSERT_TRUE(first && second);
   for (int i = 0; i < 200; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
   EXPECT_TRUE(IsStamped(first.payload(), first.sequence()));
