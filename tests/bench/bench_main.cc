@@ -1,6 +1,7 @@
 #include "tests/bench/bench_main.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -33,7 +34,7 @@ int BenchMain(int argc, char** argv, const std::vector<Subject>& subjects) {
       "the\n"
       "lowest and highest round."};
   std::string json_path;
-  std::string only = ".";
+  std::string only;
   std::vector<std::string> names;
   int rounds = 7;
   double seconds = 0.3;
@@ -54,12 +55,6 @@ int BenchMain(int argc, char** argv, const std::vector<Subject>& subjects) {
     std::cerr << "error: " << message << std::endl;
     return 2;
   };
-  std::regex pattern;
-  try {
-    pattern = std::regex(only);
-  } catch (const std::regex_error&) {
-    return fail("--only is not a regular expression: " + only);
-  }
   const absl::StatusOr<Cores> cores = FirstTwoCores();
   if (!cores.ok()) return fail(std::string(cores.status().message()));
   std::ofstream json;
@@ -76,7 +71,7 @@ int BenchMain(int argc, char** argv, const std::vector<Subject>& subjects) {
   std::cout << absl::StrFormat("%-24s %-10s %10s %17s  %s\n", "bench", "subject", "to limit", "median",
                                "lowest .. highest round");
   const absl::StatusOr<int> failed =
-      RunBenches({.only = pattern, .rounds = rounds, .trial = {.cores = *cores, .seconds = seconds}},
+      RunBenches({.only = only, .rounds = rounds, .trial = {.cores = *cores, .seconds = seconds}},
                  Selected(subjects, names),
                  {.table = std::cout, .json = json.is_open() ? &json : nullptr, .errors = std::cerr});
   if (!failed.ok()) return fail(std::string(failed.status().message()));

@@ -1,5 +1,7 @@
 #include "tests/bench/runner.h"
 
+#include <regex.h>
+
 #include <string>
 
 #include "absl/status/status.h"
@@ -35,6 +37,19 @@ int RunBench(const Bench& bench, const RunOptions& options, const std::vector<Su
   return failed;
 }
 
+absl::StatusOr<std::vector<Bench>> Selected(const std::string& only) {
+  regex_t pattern;
+  if (regcomp(&pattern, only.c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("--only is no regular expression: ", only));
+  }
+  std::vector<Bench> selected;
+  for (const Bench& bench : AllBenches()) {
+    if (regexec(&pattern, bench.name.c_str(), 0, nullptr, 0) == 0) selected.push_back(bench);
+  }
+  regfree(&pattern);
+  return selected;
+}
+
 std::string NamesOfBenches() {
   std::string names;
   for (const Bench& bench : AllBenches()) absl::StrAppend(&names, names.empty() ? "" : ", ", bench.name);
@@ -45,16 +60,13 @@ std::string NamesOfBenches() {
 
 absl::StatusOr<int> RunBenches(const RunOptions& options, const std::vector<Subject>& subjects,
                                const Outputs& outputs) {
-  int selected = 0;
-  int failed = 0;
-  for (const Bench& bench : AllBenches()) {
-    if (!std::regex_search(bench.name, options.only)) continue;
-    ++selected;
-    failed += RunBench(bench, options, subjects, outputs);
-  }
-  if (selected == 0) {
+  const absl::StatusOr<std::vector<Bench>> selected = Selected(options.only);
+  if (!selected.ok()) return selected.status();
+  if (selected->empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--only selects no bench; there are: ", NamesOfBenches()));
   }
+  int failed = 0;
+  for (const Bench& bench : *selected) failed += RunBench(bench, options, subjects, outputs);
   return failed;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <ostream>
-#include <regex>
+#include <string>
 #include <vector>
 
 #include "tests/bench/subject.h"
@@ -11,8 +11,8 @@
 namespace pylabhub::bench {
 
 struct RunOptions {
-  // Runs the benches of which this finds a part of the name.
-  std::regex only;
+  // A POSIX extended regular expression; runs the benches in whose name it is found.
+  std::string only;
   int rounds = 7;
   TrialSettings trial;
 };
@@ -29,7 +29,7 @@ struct Outputs {
 // In each round of each bench measures every subject once, in order, so that all see the same mood of the
 // host. A failed trial is one line in `errors`; the other subjects go on. Returns how many trials failed.
 //
-// Errors: kInvalidArgument when `only` selects no bench.
+// Errors: kInvalidArgument when `only` is no regular expression, or selects no bench.
 absl::StatusOr<int> RunBenches(const RunOptions& options, const std::vector<Subject>& subjects,
                                const Outputs& outputs);
 
