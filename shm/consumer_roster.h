@@ -50,8 +50,14 @@ class ConsumerRoster {
       ReadEntries(changes, head);
   }
 
-  // Consumers that are attached, not known to be dead.
-  uint32_t active_count() const { return static_cast<uint32_t>(active_.size()); }
+  // Consumers that are attached, not known to be dead, and have chosen the slot that they start with.
+  uint32_t CountSettled() const {
+    uint32_t count = 0;
+    // Acquire: pairs with the release at the end of Join.
+    for (const Place& place : active_)
+      count += place.entry->wait_state.load(std::memory_order_acquire) == kNotYet ? 0 : 1;
+    return count;
+  }
 
   struct Slowest {
     uint64_t cursor;  // every slot below it may be written over; UINT64_MAX if nobody is waited for

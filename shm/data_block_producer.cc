@@ -93,7 +93,7 @@ class DataBlockProducer::State {
   bool TryAcquire() {
     if (!ready_to_start_) [[unlikely]] {
       roster_.Refresh(writer_.next_sequence());
-      if (roster_.active_count() < config_.min_consumers) return false;
+      if (roster_.CountSettled() < config_.min_consumers) return false;
       ready_to_start_ = true;
     }
     return writer_.TryAcquire();
@@ -148,7 +148,7 @@ class DataBlockProducer::State {
     const auto seen = static_cast<uint32_t>(changes.load(std::memory_order_relaxed));
     FullFence();
     roster_.Refresh(writer_.next_sequence());
-    const bool too_few = !ready_to_start_ && roster_.active_count() < config_.min_consumers;
+    const bool too_few = !ready_to_start_ && roster_.CountSettled() < config_.min_consumers;
     const bool heir_missing = ready_to_start_ && !Blocker().has_value() && roster_.AnyReserved();
     if (too_few || heir_missing) FutexWait(LowHalf(changes), seen, wait.SleepTime(/*first=*/false));
   }

@@ -142,10 +142,12 @@ constexpr Phase PhaseOf(uint64_t state) { return static_cast<Phase>(state & 0xff
 constexpr uint64_t StateOf(uint64_t uses, Phase phase) { return uses << 8 | static_cast<uint64_t>(phase); }
 
 // ConsumerEntry::wait_state. A producer that sees kAwake owes nothing; kMaySleep, a fence and another look;
-// kSleeping, a wake.
+// kSleeping, a wake. kNotYet: the consumer has not chosen the slot that it starts with, and does not count as one of
+// min_consumers.
 inline constexpr uint32_t kAwake = 0;
 inline constexpr uint32_t kMaySleep = 1;
 inline constexpr uint32_t kSleeping = 2;
+inline constexpr uint32_t kNotYet = 4;
 
 // Written by the one consumer that holds the lock of its place.
 struct alignas(kSpacingBytes) ConsumerEntry {

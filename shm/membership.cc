@@ -81,7 +81,7 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
   entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
   entry.token.store(applicant.token, std::memory_order_relaxed);
-  entry.wait_state.store(kAwake, std::memory_order_relaxed);
+  entry.wait_state.store(kNotYet, std::memory_order_relaxed);
   entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
   entry.pid.store(getpid(), std::memory_order_relaxed);
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
@@ -108,6 +108,10 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   const bool kept = was_kept && (reservation == applicant.token || reservation == kReservationTaken);
   const uint64_t first = kept ? 0 : FirstSequence(head.load(std::memory_order_seq_cst), applicant.order);
   entry.cursor.store(first, std::memory_order_release);
+  // Release: pairs with CountSettled. A producer that waits for its first consumers may write only now: had it written
+  // before the look at head above, this consumer would have started behind that slot.
+  entry.wait_state.store(kAwake, std::memory_order_release);
+  AnnounceChange(segment.control_view);
   return Membership{.place = *place, .entry = &entry, .first_sequence = first};
 }
 

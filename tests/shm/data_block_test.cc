@@ -265,6 +265,21 @@ TEST_F(DataBlockTest, TheFirstSlotWaitsForMinConsumers) {
   EXPECT_EQ(Put(*producer, "only the first slot waits"), SlotResult::kOk);
 }
 
+TEST_F(DataBlockTest, AConsumerThatTheFirstSlotWaitedForGetsIt) {
+  ChannelConfig config = Config(Policy::kSyncReader);
+  config.min_consumers = 1;
+  // The producer writes the moment that it sees the consumer, which is still in Open: many times, since one time in a
+  // few it used to start behind the first slot.
+  for (int i = 0; i < 200; ++i) {
+    auto producer = Create(config);
+    std::thread writer(
+        [&] { EXPECT_EQ(Put(*producer, "first", absl::InfiniteDuration()), SlotResult::kOk); });
+    auto consumer = Open();
+    EXPECT_EQ(Get(*consumer), "first");
+    writer.join();
+  }
+}
+
 TEST_F(DataBlockTest, AClosedChannelIsReadToItsEndAndThenSaysSo) {
   for (const Policy policy : {Policy::kSyncReader, Policy::kLatestOnly, Policy::kPublishSubscribe}) {
     auto producer = Create(Config(policy));
