@@ -39,6 +39,9 @@ enum class Reason {
   kShuttingDown,
 };
 
+// Every reason there is.
+std::vector<Reason> AllReasons();
+
 // "SCHEMA_MISMATCH": as in google.rpc.ErrorInfo.reason.
 absl::string_view ReasonName(Reason reason);
 

@@ -48,9 +48,9 @@ class Checker {
   }
 
   void SchemaHash(absl::string_view field, absl::string_view hash) {
-    Require(hash.size() == kSchemaHashBytes, field,
-            absl::StrCat("must be exactly 32 bytes (SHA-256 of the schema's canonical bytes), not ",
-                         hash.size()));
+    Require(
+        hash.size() == kSchemaHashBytes, field,
+        absl::StrCat("must be exactly 32 bytes (SHA-256 of the schema's canonical text), not ", hash.size()));
   }
 
   void FileName(absl::string_view field, absl::string_view name) {

@@ -48,7 +48,7 @@ inline const std::string kWireHash(32, 'h');
 // A client with an identity and a session.
 class WireClient {
  public:
-  WireClient(std::shared_ptr<grpc::Channel> channel, absl::string_view session_id)
+  WireClient(const std::shared_ptr<grpc::Channel>& channel, absl::string_view session_id)
       : stub_(v1::Broker::NewStub(channel)), session_id_(session_id) {}
 
   struct RegisterResult {
@@ -85,7 +85,7 @@ class WireClient {
     request.set_name(name);
     request.set_expected_schema_hash(hash);
     v1::DiscoverResponse response;
-    const grpc::Status status = Call(&v1::Broker::Stub::Discover, request, response);
+    grpc::Status status = Call(&v1::Broker::Stub::Discover, request, response);
     if (channel != nullptr) *channel = response.channel();
     return status;
   }
@@ -154,7 +154,7 @@ class WireTest : public ::testing::Test {
   }
   // A channel of `producer`'s that can be discovered.
   static std::string MakeReady(WireClient& producer) {
-    const std::string name = FreshName();
+    std::string name = FreshName();
     EXPECT_EQ(ReasonOf(producer.Register(name).status), "OK");
     EXPECT_EQ(ReasonOf(producer.Heartbeat()), "OK");
     return name;
