@@ -225,8 +225,9 @@ grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1:
     ListQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
     const ChannelPage page = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      ChannelPage found = registry.List(query, now);
       response->set_revision(registry.revision());
-      return registry.List(query, now);
+      return found;
     });
     bool has_more = page.has_more;
     size_t bytes = 0;
