@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/backoff.h"
 #include "client/error_reason.h"
 #include "client/session_id.h"
@@ -80,15 +80,28 @@ class CallsInFlight {
     const std::lock_guard lock(mutex_);
     ++cancel_count_;
     for (grpc::ClientContext* context : contexts_) context->TryCancel();
+    cancelled_.notify_all();
   }
 
   // Changes with every Cancel.
-  uint64_t cancel_count() const { return cancel_count_; }
+  uint64_t cancel_count() const {
+    const std::lock_guard lock(mutex_);
+    return cancel_count_;
+  }
+
+  // Waits for `duration`. False, at once, if Cancel was called since cancel_count() was `count`.
+  bool Wait(absl::Duration duration, uint64_t count) {
+    std::unique_lock lock(mutex_);
+    return !cancelled_.wait_for(lock, absl::ToChronoNanoseconds(duration),
+                                [&] { return cancel_count_ != count; });
+  }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::condition_variable cancelled_;
+  // Both are guarded by mutex_.
   std::set<grpc::ClientContext*> contexts_;
-  std::atomic<uint64_t> cancel_count_ = 0;
+  uint64_t cancel_count_ = 0;
 };
 
 class GrpcBrokerConnection : public BrokerConnection {
@@ -207,8 +220,7 @@ class GrpcBrokerConnection : public BrokerConnection {
       if (!IsWorthRetrying(status)) return status;
       const absl::Duration wait = backoff.Next();
       if (absl::FromChrono(std::chrono::steady_clock::now() - start) + wait >= timeout) return status;
-      absl::SleepFor(wait);
-      if (calls_.cancel_count() != cancel_count) return absl::CancelledError("the call was cancelled");
+      if (!calls_.Wait(wait, cancel_count)) return absl::CancelledError("the call was cancelled");
     }
   }
 

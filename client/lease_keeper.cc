@@ -46,10 +46,15 @@ LeaseKeeper::LeaseKeeper(BrokerConnection& connection, SerialQueue& calls, Optio
 
 LeaseKeeper::~LeaseKeeper() { Stop(); }
 
-void LeaseKeeper::Stop() {
-  std::unique_lock lock(mutex_);
+void LeaseKeeper::RequestStop() {
+  const std::lock_guard lock(mutex_);
   stopping_.store(true, std::memory_order_relaxed);
   changed_.notify_all();
+}
+
+void LeaseKeeper::Stop() {
+  RequestStop();
+  std::unique_lock lock(mutex_);
   // Again and again, since a call may be about to begin that the first cancelling does not see.
   while (!changed_.wait_for(lock, std::chrono::milliseconds(20), [this] { return run_ended_; })) {
     lock.unlock();

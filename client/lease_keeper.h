@@ -74,6 +74,9 @@ class LeaseKeeper {
   // How the last heartbeat ended; OK if there was none.
   absl::Status LastHeartbeat() const;
 
+  // From here on nothing is restored, and no further heartbeat begins. Does not wait.
+  void RequestStop();
+
   // Ends the heartbeat thread, cancelling the calls that the connection is making; nothing is restored from
   // now on. Idempotent.
   void Stop();

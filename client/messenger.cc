@@ -21,6 +21,8 @@ namespace {
 constexpr absl::Duration kFirstDiscoverRetry = absl::Milliseconds(5);
 constexpr absl::Duration kDiscoverRetryLimit = absl::Milliseconds(250);
 constexpr absl::Duration kLastAskTimeout = absl::Milliseconds(200);
+// Of one call at the end: a broker that is being restarted is not waited for, since leases end by themselves.
+constexpr absl::Duration kGiveUpTimeout = absl::Milliseconds(500);
 
 absl::Time SteadyNow() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
@@ -81,13 +83,18 @@ Messenger::~Messenger() {
   const absl::Time deadline = SteadyNow() + options_.close_timeout;
   // From here on, calls that wait for their turn end at once with kCancelled.
   closing_ = true;
-  keeper_.Stop();
-  std::promise<void> turn_came;
-  calls_.Add([&turn_came] { turn_came.set_value(); });
-  const std::future<void> drained = turn_came.get_future();
-  while (drained.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+  keeper_.RequestStop();
+  const auto turn_came = std::make_shared<std::promise<void>>();
+  const std::future<void> drained = turn_came->get_future();
+  calls_.Add([turn_came] { turn_came->set_value(); });
+  // The call that is being made may be a giving up: it is cancelled only if the broker is slow.
+  absl::Duration patience = std::min(kGiveUpTimeout, options_.close_timeout);
+  while (drained.wait_for(absl::ToChronoMilliseconds(patience)) != std::future_status::ready) {
     connection_->CancelCalls();
+    // Again, since a call may be about to begin that the first cancelling does not see.
+    patience = absl::Milliseconds(20);
   }
+  keeper_.Stop();
   GiveUp(keeper_.TakeAll(), deadline);
   // While everything else still stands: a callback may be using this Messenger.
   events_.Close();
@@ -97,7 +104,7 @@ void Messenger::GiveUp(const Claims& claims, absl::Time deadline) {
   const auto give_up = [&](const std::string& what, auto call) {
     const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) return false;
-    const absl::Status status = call(left);
+    const absl::Status status = call(std::min(left, kGiveUpTimeout));
     if (!status.ok()) options_.log(absl::StrCat("could not give up ", what, ": ", status.message()));
     // An unreachable broker is asked once: the leases end by themselves.
     return !IsAmbiguous(status);
