@@ -123,13 +123,13 @@ TEST(MessengerBrokerTest, AnotherIdentityCannotGiveUpAChannel) {
 
 TEST(MessengerBrokerTest, LeaseIsKeptForAsLongAsTheMessengerLives) {
   EventLog events;
-  const LabBroker broker(absl::Milliseconds(400));
+  const LabBroker broker(absl::Seconds(1));
   const auto messenger = Connected(broker.ToHere(events.Hook()));
   ASSERT_TRUE(messenger->RegisterProducer(Spec("a")).get().ok());
   ASSERT_TRUE(messenger->RegisterConsumer({.channel = "a"}).get().ok());
   const auto epoch = messenger->DiscoverProducer("a", absl::ZeroDuration())->epoch;
   // Time is what is tested here: several leases long, the channel must be there whenever somebody looks.
-  const absl::Time end = absl::Now() + absl::Milliseconds(1500);
+  const absl::Time end = absl::Now() + absl::Milliseconds(2500);
   while (absl::Now() < end) {
     const auto found = messenger->DiscoverProducer("a", absl::ZeroDuration());
     ASSERT_TRUE(found.ok()) << found.status();
@@ -167,7 +167,7 @@ TEST(MessengerBrokerTest, BrokerThatGoesAwayIsToldAndIsFoundAgain) {
 
 TEST(MessengerBrokerTest, ConsumerIsToldThatItsChannelCloses) {
   EventLog events;
-  const LabBroker broker(absl::Milliseconds(500));
+  const LabBroker broker(absl::Seconds(1));
   auto producer = Connected(broker.ToHere());
   const auto consumer = Connected(broker.ToHere(events.Hook()));
   ASSERT_TRUE(producer->RegisterProducer(Spec("a")).get().ok());
@@ -183,7 +183,7 @@ TEST(MessengerBrokerTest, ConsumerIsToldThatItsChannelCloses) {
 
 TEST(MessengerBrokerTest, TakenOverProducerIsToldThatItIsFenced) {
   EventLog events;
-  const LabBroker broker(absl::Milliseconds(500));
+  const LabBroker broker(absl::Seconds(1));
   const auto first = Connected(broker.ToHere(events.Hook()));
   const auto second = Connected(broker.ToHere());
   const auto old_grant = first->RegisterProducer(Spec("a")).get();
