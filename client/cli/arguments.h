@@ -1,0 +1,35 @@
+// Arguments that more than one verb has, read the same way everywhere.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace pylabhub::cli {
+
+// What main runs once the command line is read; returns an exit code. Each verb sets it when it is the one
+// that was given.
+using Action = std::function<int()>;
+
+// "500ms", "5s", "2m"; also "inf". Zero and more.
+CLI::Option* AddDuration(CLI::App& app, const std::string& flag, absl::Duration& value,
+                         const std::string& help);
+
+// "65536", "64KiB", "1MiB" (KB is read as KiB).
+CLI::Option* AddBytes(CLI::App& app, const std::string& flag, uint64_t& value, const std::string& help);
+
+// CHANNEL, required.
+CLI::Option* AddChannel(CLI::App& app, std::string& channel);
+
+// --directory: where the host's channels are.
+CLI::Option* AddDirectory(CLI::App& app, std::string& directory);
+
+enum class Output { kText, kJson };
+
+// --output text|json
+CLI::Option* AddOutput(CLI::App& app, Output& output);
+
+}  // namespace pylabhub::cli

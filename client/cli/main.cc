@@ -1,0 +1,29 @@
+// The `pylabhub` tool. One file for each verb; this one reads the command line and runs the verb that it
+// names.
+#include <CLI/CLI.hpp>
+
+#include "client/cli/arguments.h"
+#include "client/cli/certs.h"
+#include "client/cli/channels.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/publish.h"
+#include "client/cli/tail.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("pylabhub: named, typed, secured shared-memory channels between processes", "pylabhub");
+  app.require_subcommand(1);
+  app.footer(std::string("`pylabhub VERB --help` shows a verb's options and examples.\n\n") +
+             pylabhub::cli::kExitCodeHelp);
+  pylabhub::cli::Action chosen;
+  pylabhub::cli::AddPublish(app, chosen);
+  pylabhub::cli::AddTail(app, chosen);
+  pylabhub::cli::AddChannels(app, chosen);
+  pylabhub::cli::AddCerts(app, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help is an "error" of CLI11's with code 0.
+    return app.exit(error) == 0 ? pylabhub::cli::kDone : pylabhub::cli::kBadUsage;
+  }
+  return chosen();
+}

@@ -1,0 +1,187 @@
+#include "client/cli/publish.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/channel.h"
+#include "client/cli/broker_option.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/input.h"
+#include "client/cli/interrupt.h"
+#include "client/cli/terminal.h"
+
+namespace pylabhub::cli {
+namespace {
+
+using shm::SlotResult;
+using shm::WriteSlot;
+
+constexpr char kHelp[] = R"(
+A block is sent when it is full or when the input pauses. Nothing is lost: the publisher waits until --consumers
+consumers are attached, and then for the slowest of them.
+
+Examples:
+  pylabhub publish camera.raw < frames.bin
+  pylabhub publish logs --slot-bytes 64KiB /var/log/syslog
+  vmstat 1 | pylabhub publish host.vmstat --consumers 2
+)";
+
+struct PublishOptions {
+  std::string channel;
+  std::string file = "-";
+  uint64_t slot_bytes = 1 << 20;
+  uint32_t capacity_slots = 16;
+  uint32_t consumers = 1;
+  bool single_reader = false;
+  absl::Duration timeout = absl::InfiniteDuration();
+  std::string directory = "/dev/shm";
+  BrokerOption broker;
+};
+
+absl::Status CheckOptions(const PublishOptions& options) {
+  if (options.slot_bytes == 0) {
+    return absl::InvalidArgumentError(
+        "--slot-bytes 0: a slot holds at least one byte; say for example --slot-bytes 64KiB");
+  }
+  if (options.capacity_slots == 0) {
+    return absl::InvalidArgumentError(
+        "--capacity 0: a channel has at least one slot; say for example --capacity 16");
+  }
+  if (options.single_reader && options.consumers > 1) {
+    return absl::InvalidArgumentError(
+        "--single-reader admits one consumer; leave it out, or say --consumers 1");
+  }
+  return absl::OkStatus();
+}
+
+shm::ChannelConfig ConfigFrom(const PublishOptions& options) {
+  shm::ChannelConfig config;
+  config.channel = options.channel;
+  config.policy = options.single_reader ? shm::Policy::kSingleReader : shm::Policy::kSyncReader;
+  config.buffering = options.capacity_slots == 1 ? shm::Buffering::kSingle : shm::Buffering::kRingBuffer;
+  config.capacity_slots = options.capacity_slots;
+  config.slot_bytes = options.slot_bytes;
+  config.min_consumers = options.consumers;
+  config.directory = options.directory;
+  return config;
+}
+
+// Moves the input into the channel; knows nothing of command lines.
+class Publisher {
+ public:
+  Publisher(Input input, ChannelProducer channel, const BrokerLink& broker, const PublishOptions& options)
+      : input_(std::move(input)),
+        channel_(std::move(channel)),
+        producer_(*channel_.block),
+        broker_(broker),
+        options_(options) {}
+
+  ExitCode Run() {
+    while (true) {
+      WriteSlot slot = AcquireSlot();
+      if (!slot) return WhyNoSlot();
+      if (EveryConsumerLeft()) {
+        return Fail(kConsumersLeft, absl::StrCat("every consumer of ", options_.channel, " left after ",
+                                                 Sent(), "; what follows was not sent"));
+      }
+      if (broker_.RegistrationLost()) {
+        return Fail(kFailed,
+                    absl::StrCat("another producer took ", options_.channel, " over after ", Sent()));
+      }
+      const absl::StatusOr<size_t> payload_bytes = input_.ReadBlock(slot.payload());
+      if (absl::IsCancelled(payload_bytes.status())) return kInterrupted;
+      if (!payload_bytes.ok()) return Fail(payload_bytes.status());
+      if (*payload_bytes == 0) return kDone;
+      const SlotResult result = slot.Commit(*payload_bytes);
+      if (result != SlotResult::kOk) return Fail(kFailed, absl::StrCat("commit: ", shm::NameOf(result)));
+    }
+  }
+
+ private:
+  // Waits in slices, so that Ctrl-C is heard.
+  WriteSlot AcquireSlot() {
+    absl::Duration left = options_.timeout;
+    while (true) {
+      const absl::Duration slice = std::min(left, kInterruptSlice);
+      WriteSlot slot = producer_.Acquire(slice);
+      left -= slice;
+      if (slot || slot.result() != SlotResult::kTimeout || left <= absl::ZeroDuration() || Interrupted())
+        return slot;
+      SayOnceThatItWaits();
+    }
+  }
+
+  ExitCode WhyNoSlot() const {
+    if (Interrupted()) return kInterrupted;
+    if (producer_.next_sequence() == 0) {
+      return Fail(kTimedOut, absl::StrCat(producer_.consumer_count(), " of ", options_.consumers,
+                                          " consumers attached to ", options_.channel, " within ",
+                                          absl::FormatDuration(options_.timeout)));
+    }
+    return Fail(kTimedOut, absl::StrCat("the consumers of ", options_.channel, " freed no slot for ",
+                                        absl::FormatDuration(options_.timeout), "; sent ", Sent()));
+  }
+
+  void SayOnceThatItWaits() {
+    if (said_that_it_waits_ || producer_.next_sequence() != 0) return;
+    said_that_it_waits_ = true;
+    Note(absl::StrCat("waiting for ", options_.consumers, " consumer(s): pylabhub tail ", options_.channel));
+  }
+
+  bool EveryConsumerLeft() const { return options_.consumers > 0 && producer_.consumer_count() == 0; }
+
+  std::string Sent() const {
+    const shm::ProducerStats stats = producer_.Stats();
+    return absl::StrCat(stats.committed_bytes, " bytes in ", stats.committed_slots, " slots");
+  }
+
+  Input input_;
+  ChannelProducer channel_;
+  shm::DataBlockProducer& producer_;
+  const BrokerLink& broker_;
+  const PublishOptions& options_;
+  bool said_that_it_waits_ = false;
+};
+
+ExitCode Publish(const PublishOptions& options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(status);
+  // Before the channel exists: a file that cannot be read disturbs nobody.
+  absl::StatusOr<Input> input = Input::Open(options.file);
+  if (!input.ok()) return Fail(input.status());
+  const absl::StatusOr<BrokerLink> broker = BrokerLink::Connect(options.broker);
+  if (!broker.ok()) return Fail(broker.status());
+  WatchForInterrupts();
+  absl::StatusOr<ChannelProducer> channel = CreateChannel(ConfigFrom(options), broker->messenger());
+  if (!channel.ok()) return Fail(channel.status());
+  return Publisher(*std::move(input), *std::move(channel), *broker, options).Run();
+}
+
+}  // namespace
+
+void AddPublish(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<PublishOptions>();
+  CLI::App* verb =
+      app.add_subcommand("publish", "Send a file or standard input into a channel, losing nothing");
+  verb->footer(absl::StrCat(kHelp, "\n", kExitCodeHelp));
+  AddChannel(*verb, options->channel);
+  verb->add_option("FILE", options->file, "What to send; - is standard input")
+      ->type_name("")
+      ->capture_default_str();
+  AddBytes(*verb, "--slot-bytes", options->slot_bytes, "The largest block");
+  verb->add_option("--capacity", options->capacity_slots, "Slots in the ring: how far a consumer may lag")
+      ->type_name("SLOTS")
+      ->capture_default_str();
+  verb->add_option("--consumers", options->consumers,
+                   "Wait for so many before the first block; 0 waits for nobody")
+      ->type_name("N")
+      ->capture_default_str();
+  verb->add_flag("--single-reader", options->single_reader, "Admit one consumer only");
+  AddDuration(*verb, "--timeout", options->timeout, "Give up when consumers keep it waiting for so long");
+  AddDirectory(*verb, options->directory);
+  AddBroker(*verb, options->broker);
+  verb->callback([options, &chosen] { chosen = [options] { return Publish(*options); }; });
+}
+
+}  // namespace pylabhub::cli

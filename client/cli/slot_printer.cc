@@ -1,0 +1,80 @@
+#include "client/cli/slot_printer.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/terminal.h"
+
+namespace pylabhub::cli {
+namespace {
+
+absl::Status OutputError() {
+  if (errno == EPIPE) return absl::CancelledError("nobody reads the output any more");
+  return absl::UnavailableError(absl::StrCat("writing standard output failed: ", std::strerror(errno)));
+}
+
+absl::Status PrintLine(const std::string& line) {
+  return std::puts(line.c_str()) < 0 ? OutputError() : absl::OkStatus();
+}
+
+// Straight from shared memory to the descriptor: no copy of our own.
+absl::Status WriteAll(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return OutputError();
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SlotPrinter::Print(const shm::ReadSlot& slot) {
+  switch (shape_) {
+    case Shape::kText:
+      return PrintText(slot);
+    case Shape::kJson:
+      return PrintJson(slot);
+    case Shape::kRaw:
+      if (slot.missed_slots() > 0) {
+        Note(absl::StrCat("missed ", slot.missed_slots(), " slots before slot ", slot.sequence()));
+      }
+      return WriteAll(slot.payload());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SlotPrinter::Flush() { return std::fflush(stdout) == 0 ? absl::OkStatus() : OutputError(); }
+
+absl::Status SlotPrinter::PrintText(const shm::ReadSlot& slot) {
+  std::string line =
+      Paint(STDOUT_FILENO, Colour::kDim,
+            absl::StrFormat("#%d  %s", slot.sequence(),
+                            absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", slot.timestamp(), absl::UTCTimeZone())));
+  if (slot.missed_slots() > 0) {
+    absl::StrAppend(
+        &line, "  ",
+        Paint(STDOUT_FILENO, Colour::kYellow, absl::StrCat("(missed ", slot.missed_slots(), ")")));
+  }
+  absl::StrAppend(&line, "  ", decoder_.Text(slot.payload()));
+  return PrintLine(line);
+}
+
+absl::Status SlotPrinter::PrintJson(const shm::ReadSlot& slot) {
+  nlohmann::ordered_json object = {{"sequence", slot.sequence()},
+                                   {"timestamp_ns", slot.timestamp_ns()},
+                                   {"missed_slots", slot.missed_slots()},
+                                   {"payload_bytes", slot.payload().size()}};
+  object.update(decoder_.Json(slot.payload()));
+  // A character array need not be UTF-8; JSON must be.
+  return PrintLine(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+}  // namespace pylabhub::cli
