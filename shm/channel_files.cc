@@ -24,6 +24,8 @@ absl::Status FileError(int error, const std::string& path, absl::string_view act
   const std::string what = absl::StrCat("cannot ", action, " ", path);
   // A symbolic link where a file of ours should be.
   if (error == ELOOP) return absl::PermissionDeniedError(absl::StrCat(what, ": it is a symbolic link"));
+  // What open() says of a socket.
+  if (error == ENXIO) return absl::PermissionDeniedError(absl::StrCat(what, ": it is not a regular file"));
   return absl::ErrnoToStatus(error, what);
 }
 
