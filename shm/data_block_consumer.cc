@@ -264,9 +264,10 @@ absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {
 }
 
 bool DataBlockConsumer::ProducerIsAlive() const {
+  if (state_->forked()) return false;
   const OpenedSegment& segment = state_->attachment().segment;
   const bool closed = segment.data_view.header->wait.closed_at.load(std::memory_order_acquire) != 0;
-  return !state_->forked() && !closed && segment.ProducerLives();
+  return !closed && segment.ProducerLives();
 }
 
 const ChannelConfig& DataBlockConsumer::config() const {
@@ -280,6 +281,7 @@ const SegmentId& DataBlockConsumer::segment_id() const {
 }
 
 ConsumerStats DataBlockConsumer::Stats() const {
+  if (state_->forked()) return {};
   const ConsumerEntry& entry = *state_->attachment().membership.entry;
   const auto read = [](const std::atomic<uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);

@@ -268,9 +268,10 @@ const ChannelConfig& DataBlockProducer::config() const { return state_->config()
 const SegmentId& DataBlockProducer::segment_id() const { return state_->segment_id(); }
 const SegmentId& DataBlockProducer::predecessor_id() const { return state_->predecessor_id(); }
 
-uint32_t DataBlockProducer::consumer_count() const { return state_->CountConsumers(); }
+uint32_t DataBlockProducer::consumer_count() const { return state_->forked() ? 0 : state_->CountConsumers(); }
 
 ProducerStats DataBlockProducer::Stats() const {
+  if (state_->forked()) return {};
   const ProducerProgress& progress = state_->header().progress;
   const auto read = [](const std::atomic<uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
