@@ -1,8 +1,6 @@
 // The two ways to wait for a word that another process writes: look again and again, or sleep in the kernel.
 #pragma once
 
-#include <immintrin.h>
-
 #include <atomic>
 #include <cstdint>
 
@@ -17,7 +15,7 @@ inline bool SpinUntil(uint64_t deadline_ticks, Ready ready) {
   for (;;) {
     for (int i = 0; i < 256; ++i) {
       if (ready()) return true;
-      _mm_pause();
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // look at memory again, not at a register
     }
     if (NowTicks() > deadline_ticks) return ready();
   }
