@@ -76,9 +76,9 @@ TEST(DataSegmentTest, WhatWasBuiltIsWhatIsViewed) {
 
 // Boost leaves its own words in memory that it gives out again: no stamp and no reservation may be one.
 TEST(DataSegmentTest, ANewSegmentHasNoSlotAndNoReservationWhateverItsShape) {
-  for (const uint64_t slot_bytes : {1, 100, 1024, 1025, 4000, 5000, 70'000}) {
-    for (const uint32_t capacity : {2, 3, 8, 64, 300}) {
-      for (const uint32_t consumers : {1, 4, 5, 64, 1024}) {
+  for (const uint64_t slot_bytes : {1, 100, 1024, 1025, 4000, 5000}) {
+    for (const uint32_t capacity : {2, 3, 8, 64}) {
+      for (const uint32_t consumers : {1, 4, 5, 64}) {
         ChannelConfig config{.channel = "segment.test", .capacity_slots = capacity, .slot_bytes = slot_bytes};
         config.max_consumers = consumers;
         config = config.WithDefaults();
