@@ -100,24 +100,30 @@ absl::Status CheckReachable(const Channel& found) {
                    "', whose shared memory this process cannot reach; run the consumer there"));
 }
 
-// One attempt; kUnavailable and kNotFound may pass.
+// One attempt; kUnavailable and kNotFound may pass. `block` is what an attempt before this one attached to, if any: it is kept
+// while it is the channel's, since a lossless producer may have written for this consumer already.
 absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Duration timeout,
-                                           Messenger& messenger, const shm::ConsumerOptions& options) {
+                                           Messenger& messenger, const shm::ConsumerOptions& options,
+                                           std::unique_ptr<shm::DataBlockConsumer>& block) {
   const absl::StatusOr<Channel> found = messenger.DiscoverProducer(channel, timeout);
   if (!found.ok()) return found.status();
   if (absl::Status status = CheckReachable(*found); !status.ok()) return status;
-  absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> block =
-      shm::DataBlockConsumer::Open(channel, options);
-  if (!block.ok()) return block.status();
-  if ((*block)->segment_id().bytes != found->spec.segment_id) {
-    return absl::UnavailableError(
-        absl::StrCat("the broker has channel '", channel, "' with another segment than this host's (",
-                     (*block)->segment_id().ToHex(),
-                     "): its producer is being restarted, or is not registered with this broker"));
+  if (block == nullptr) {
+    absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
+        shm::DataBlockConsumer::Open(channel, options);
+    if (!opened.ok()) return opened.status();
+    block = *std::move(opened);
   }
-  absl::StatusOr<Registration> registration = Register(messenger, **block);
+  if (block->segment_id().bytes != found->spec.segment_id) {
+    const std::string segment_id = block->segment_id().ToHex();
+    block.reset();
+    return absl::UnavailableError(absl::StrCat(
+        "the broker has channel '", channel, "' with another segment than this host's (", segment_id,
+        "): its producer is being restarted, or is not registered with this broker"));
+  }
+  absl::StatusOr<Registration> registration = Register(messenger, *block);
   if (!registration.ok()) return registration.status();
-  return ChannelConsumer{*std::move(block), *std::move(registration)};
+  return ChannelConsumer{std::move(block), *std::move(registration)};
 }
 
 bool MayPass(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsNotFound(status); }
@@ -165,9 +171,15 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
   options.open_timeout = absl::ZeroDuration();
   const Deadline deadline(timeout);
   Backoff backoff(kFirstRetry, kRetryLimit);
+  std::unique_ptr<shm::DataBlockConsumer> block;
   while (true) {
+    // A producer that was done before this consumer could register: what it left is there to be read.
+    if (block != nullptr && !block->ProducerIsAlive())
+      return ChannelConsumer{std::move(block), Registration()};
+    const absl::Duration patience =
+        block == nullptr ? deadline.left() : std::min(deadline.left(), kRetryLimit);
     absl::StatusOr<ChannelConsumer> connected =
-        TryConnect(std::string(channel), deadline.left(), *messenger, options);
+        TryConnect(std::string(channel), patience, *messenger, options, block);
     const absl::Duration left = deadline.left();
     if (connected.ok() || !MayPass(connected.status()) || left == absl::ZeroDuration()) return connected;
     absl::SleepFor(std::min(backoff.Next(), left));

@@ -75,7 +75,8 @@ absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config,
                                               const shm::WaitOptions& wait = {});
 
 // Waits at most `timeout` for the channel to appear, attaches to it, and registers as its consumer where there is a Messenger.
-// `options.open_timeout` is not used.
+// `options.open_timeout` is not used. A producer that closed after this consumer attached and before it could register leaves
+// it with what was written and no registration.
 //
 // Errors, beside those above:
 //   kFailedPrecondition  the channel is produced on another host, which the message names: its memory cannot be reached
