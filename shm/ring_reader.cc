@@ -47,6 +47,8 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
     } else if (WasLapped(stamp)) {
       SkipLap();
     } else {
+      // Who waits asks for the payload's line together with the stamp's: both come at once then.
+      if (geometry_.inline_payloads()) __builtin_prefetch(cell() + 1);
       return SlotResult::kTimeout;
     }
   }
@@ -111,6 +113,7 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
     return SlotResult::kCorrupt;
   }
   holding_ = true;
+  held_cell_ = cell;
   held_sequence_ = sequence;
   held_bytes_ = descriptor.payload_bytes;
   held_chunk_ = descriptor.chunk;
@@ -129,14 +132,21 @@ bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor
   if (access_ == Access::kCopied) {
     LoadInline(reinterpret_cast<const std::byte*>(cell + 1), reinterpret_cast<std::byte*>(copy_.data()),
                descriptor.payload_bytes);
-    // Relaxed, edge T: the copy's acquires keep this load behind them.
-    return cell->stamp.load(std::memory_order_relaxed) == sequence + 1;
+    return WasNotOverwritten(cell, sequence);
   }
   // Sequentially consistent, edge P: the pin is visible before the stamp is looked at again.
   entry_->pins[0].exchange(uint64_t{descriptor.chunk} + 1, std::memory_order_seq_cst);
-  if (cell->stamp.load(std::memory_order_seq_cst) == sequence + 1) return true;
+  if (WasNotOverwritten(cell, sequence)) return true;
   entry_->pins[0].store(0, std::memory_order_release);
   return false;
+}
+
+bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const {
+  // Edges P and T: the acquires that read the cell keep these loads behind them.
+  if (cell->stamp.load(std::memory_order_seq_cst) != sequence + 1) return false;
+  if (!IsLossless(view_.config.policy)) return true;
+  const uint64_t writing = view_.header->progress.writing.load(std::memory_order_seq_cst);
+  return writing < sequence + geometry_.capacity_slots;
 }
 
 std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const Descriptor& descriptor) {
@@ -156,7 +166,7 @@ bool RingReader::Unchanged() const {
     case Access::kCopied:
       return true;
     case Access::kInPlace:
-      return CellOf(held_sequence_)->stamp.load(std::memory_order_acquire) == held_sequence_ + 1;
+      return held_cell_->stamp.load(std::memory_order_acquire) == held_sequence_ + 1;
     case Access::kPinned:
       break;
   }

@@ -106,6 +106,8 @@ class RingReader {
   bool IsSound(const Descriptor& descriptor) const;
   // Makes sure of what was read from `cell`: false if it was overwritten meanwhile.
   bool Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence);
+  // Edge T: true if nothing that was read from the cell of `sequence` can be newer than it.
+  bool WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const;
   bool Unchanged() const;
   void MoveTo(uint64_t sequence);
   void PublishCursor();
@@ -125,6 +127,7 @@ class RingReader {
   uint64_t cells_end_offset_bytes_;
   uint64_t missed_before_ = 0;  // slots passed over since the last one that was taken
   bool holding_ = false;
+  const SlotDescriptor* held_cell_ = nullptr;
   uint64_t held_sequence_ = 0;
   uint64_t held_bytes_ = 0;
   uint32_t held_chunk_ = kInlineChunk;

@@ -18,6 +18,7 @@ constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
 RingWriter::RingWriter(const DataSegment& segment, bool lossless, ConsumerRoster& roster)
     : segment_(segment),
       geometry_(segment.geometry),
+      progress_(&segment.header->progress),
       lossless_(lossless),
       roster_(roster),
       limit_(lossless ? 0 : kUnlimited),
@@ -50,8 +51,9 @@ bool RingWriter::AcquireChunk() {
     roster_.Refresh(next_);
     RetireReadSlots(roster_.FindSlowest(next_).cursor);
   }
-  chunk_ = pool_.Take(roster_, next_);
-  if (chunk_ == ChunkPool::kNone) return false;
+  const uint32_t chunk = pool_.Take(roster_, next_);
+  if (chunk == ChunkPool::kNone) return false;
+  chunk_ = chunk;
   // Relaxed: consumers compare it when they release a slot, by when edge A has brought it.
   At<std::atomic<uint64_t>>(segment_.base, geometry_.chunk_sequences_offset_bytes)[chunk_].store(
       next_ + 1, std::memory_order_relaxed);
@@ -93,28 +95,33 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
   prepared_ = false;
   SlotDescriptor* const written = cell();
   const int64_t now_ns = clock_.NowNanos();
-  // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees that the stamp is
-  // withdrawn.
-  written->stamp.store(kNoSlot, std::memory_order_relaxed);
-  written->payload_bytes.store(payload_bytes, std::memory_order_release);
-  written->timestamp_ns.store(now_ns, std::memory_order_release);
+  if (lossless_) {
+    // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees this.
+    progress_->writing.store(next_, std::memory_order_relaxed);
+  } else {
+    // Relaxed, edge T: likewise.
+    written->stamp.store(kNoSlot, std::memory_order_relaxed);
+  }
+  // The payload first: a consumer that waits looks at the descriptor's line again and again, and would take it
+  // away in between.
   if (!staging_.empty()) {
-    written->chunk.store(kInlineChunk, std::memory_order_release);
     StoreInline(reinterpret_cast<std::byte*>(written + 1), staging_.data(), payload_bytes);
   } else {
     RetireOverwrittenSlot();
     cell_chunks_[next_ % geometry_.capacity_slots] = chunk_;
-    written->chunk.store(chunk_, std::memory_order_release);
-    chunk_ = ChunkPool::kNone;
   }
+  written->payload_bytes.store(payload_bytes, std::memory_order_release);
+  written->timestamp_ns.store(now_ns, std::memory_order_release);
+  written->chunk.store(chunk_, std::memory_order_release);
+  chunk_ = kInlineChunk;
   ++next_;
   // Release, edge A.
   written->stamp.store(next_, std::memory_order_release);
   // Release: who jumps to head - 1 finds its descriptor written.
-  segment_.header->progress.head.store(next_, std::memory_order_release);
+  progress_->head.store(next_, std::memory_order_release);
   committed_bytes_ += payload_bytes;
   // Relaxed: a counter.
-  segment_.header->progress.committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
+  progress_->committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
 
   cell_offset_bytes_ += geometry_.cell_stride_bytes;
   if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
@@ -127,9 +134,9 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
 void RingWriter::Abort() {
   if (generation_ != ForkGeneration()) return;
   prepared_ = false;
-  if (chunk_ != ChunkPool::kNone) pool_.Return(chunk_);
-  chunk_ = ChunkPool::kNone;
-  segment_.header->progress.aborted_slots.store(++aborted_slots_, std::memory_order_relaxed);
+  if (chunk_ != kInlineChunk) pool_.Return(chunk_);
+  chunk_ = kInlineChunk;
+  progress_->aborted_slots.store(++aborted_slots_, std::memory_order_relaxed);
 }
 
 void RingWriter::WakeSleepers(const SlotDescriptor* written) {
@@ -137,7 +144,7 @@ void RingWriter::WakeSleepers(const SlotDescriptor* written) {
   FullFence();
   if (!roster_.AnySleeping()) return;
   const int woken = FutexWakeAll(LowHalf(written->stamp));
-  segment_.header->progress.wakes.store(++wakes_, std::memory_order_relaxed);
+  progress_->wakes.store(++wakes_, std::memory_order_relaxed);
   if (woken > 0) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
@@ -153,16 +160,14 @@ void RingWriter::Close() {
 
 void RingWriter::CountWait(int64_t blocked_ns) {
   blocked_ns_ += static_cast<uint64_t>(blocked_ns);
-  ProducerProgress& progress = segment_.header->progress;
-  progress.waits.store(++waits_, std::memory_order_relaxed);
-  progress.blocked_ns.store(blocked_ns_, std::memory_order_relaxed);
+  progress_->waits.store(++waits_, std::memory_order_relaxed);
+  progress_->blocked_ns.store(blocked_ns_, std::memory_order_relaxed);
   PublishRosterCounters();
 }
 
 void RingWriter::PublishRosterCounters() {
-  ProducerProgress& progress = segment_.header->progress;
-  progress.evicted_consumers.store(roster_.evicted_consumers(), std::memory_order_relaxed);
-  progress.invalid_peer_values.store(roster_.invalid_values(), std::memory_order_relaxed);
+  progress_->evicted_consumers.store(roster_.evicted_consumers(), std::memory_order_relaxed);
+  progress_->invalid_peer_values.store(roster_.invalid_values(), std::memory_order_relaxed);
 }
 
 }  // namespace pylabhub::shm

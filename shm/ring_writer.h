@@ -1,18 +1,19 @@
 // The writing half of the ring: moves slots into a data segment that it is handed, and never waits.
 //
-//   producer                                         consumer that reads in place, or pinned
+//   producer                                         consumer
 //   1. read cursors (acquire)     <------- B -----   5. store cursor, or take the pin away (release)
-//   2. withdraw the stamp                            4. read payload
-//   3. write payload, descriptor                     3. look at the stamp again (pinned)
+//   2. say what is being written  ------- T ----->   4. pinned or copied: was it overwritten meanwhile?
+//   3. write payload, descriptor                     3. read the payload, or copy it
 //   4. store the stamp (release)  ------- A ----->   1. load the stamp (acquire)
-//   5. store head (release)                          2. pin the chunk (full fence)
+//   5. store head (release)                          2. pin the chunk (full fence), look at the stamp again
 //
 // A: a consumer that sees stamp == s + 1 sees every byte of slot s.
 // B: a producer that sees cursor == c may write over every slot below c.
-// P: pin and stamp (steps 2, 3 | change of the descriptor, full fence, look at the pins): either the consumer
-//    sees that the descriptor changed, or the producer sees the pin.
-// T: a consumer that copies a small payload out (another order than kNext, or an overwriting policy) sees the
-//    stamp unchanged after the copy only if no word of the copy is newer.
+// P: either the consumer that has pinned a chunk sees that its descriptor changed, or the producer that looks at
+//    the pins (after that change and a full fence) sees the pin.
+// T: step 2 withdraws the cell's stamp (overwriting policy), or stores progress.writing (lossless policy, whose
+//    waiting consumers poll the stamp's line and are to find it changed once). A consumer that is not waited for
+//    looks at it after it has copied payload or descriptor: if it is unchanged, no word of the copy is newer.
 // W: a consumer that is going to sleep and the producer that commits: see waiting in ring_reader.h.
 //
 // A small payload is written into a private buffer, and copied into its cell at commit: a producer that dies
@@ -91,6 +92,7 @@ class RingWriter {
   DataSegment segment_;
   Geometry geometry_;
   uint64_t generation_ = ForkGeneration();
+  ProducerProgress* progress_;
   bool lossless_;
   ConsumerRoster& roster_;
   SlotClock clock_;
@@ -106,7 +108,7 @@ class RingWriter {
   std::span<std::byte> staging_;  // a small payload until its commit; empty if payloads have chunks
 
   ChunkPool pool_;
-  uint32_t chunk_ = ChunkPool::kNone;  // of the prepared slot
+  uint32_t chunk_ = kInlineChunk;      // of the prepared slot
   std::vector<uint32_t> cell_chunks_;  // by cell: the chunk that its descriptor names
   uint64_t retired_below_ = 0;         // slots below it have given their chunks back
 
