@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "shm/full_fence.h"
 #include "shm/futex.h"
 #include "shm/kernel_lock.h"
 
@@ -15,6 +16,8 @@ namespace {
 // Each turn means that somebody removed the channel at that very moment.
 constexpr int kLockAttempts = 100;
 constexpr int kReadAttempts = 1000;
+// How long to wait for somebody who leaves: they take well below a millisecond, unless they are stopped.
+constexpr absl::Duration kTurnPatience = absl::Milliseconds(50);
 
 absl::StatusOr<UniqueFd> OpenOrCreate(const std::string& path, std::optional<gid_t> group) {
   absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadWrite);
@@ -23,9 +26,10 @@ absl::StatusOr<UniqueFd> OpenOrCreate(const std::string& path, std::optional<gid
 }
 
 // True if somebody who leaves had the turn, and so may have held the producer's lock for a moment.
-bool WaitForTurn(int fd) {
+bool WaitedForTurn(int fd) {
   if (!ByteIsLocked(fd, kTurnLockByte)) return false;
-  if (!LockByte(fd, kTurnLockByte).ok()) return false;
+  const absl::StatusOr<bool> locked = TryLockByteFor(fd, kTurnLockByte, kTurnPatience);
+  if (!locked.ok() || !*locked) return false;
   UnlockByte(fd, kTurnLockByte);
   return true;
 }
@@ -63,12 +67,18 @@ absl::StatusOr<Anchor> Anchor::Lock(const ChannelFiles& files, std::optional<gid
     if (!fd.ok()) return fd.status();
     const absl::StatusOr<bool> locked = TryLockByte(fd->get(), kAnchorLockByte);
     if (!locked.ok()) return locked.status();
-    if (!*locked && WaitForTurn(fd->get())) continue;
+    if (!*locked && WaitedForTurn(fd->get())) continue;
+    if (!*locked && !ByteIsLocked(fd->get(), kAnchorLockByte)) {
+      return absl::UnavailableError(absl::StrCat(
+          path, " is locked by a process that may only read it; find it with lslocks and end it"));
+    }
     if (!*locked) {
       return absl::AlreadyExistsError(
           absl::StrCat("channel '", files.channel(), "' has a live producer; stop it, or use another name"));
     }
     if (!HasTheName(fd->get(), path)) continue;
+    // It may be an earlier producer's, with another group or none.
+    SetModeIfOwner(fd->get(), group.has_value() ? kGroupReadMode : kPrivateMode, group);
     absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), kPageBytes);
     if (!mapping.ok()) return mapping.status();
     Anchor anchor(path, *std::move(mapping));
@@ -108,7 +118,7 @@ Anchor::Current Anchor::Read() const {
     // Acquire: pairs with the release in Publish, and brings the id.
     current.publications = block()->publications.load(std::memory_order_acquire);
     current.segment_id = block()->segment_ids[current.publications & 1];
-    std::atomic_signal_fence(std::memory_order_seq_cst);
+    ReadFence();
     // The other id is written for the next publication; this one only for the one after that.
     if (block()->publications.load(std::memory_order_acquire) == current.publications) break;
   }
@@ -133,7 +143,10 @@ absl::StatusOr<Anchor> Anchor::TakeTurn(const ChannelFiles& files) {
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
     absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadWrite);
     if (!fd.ok()) return fd.status();
-    if (absl::Status status = LockByte(fd->get(), kTurnLockByte); !status.ok()) return status;
+    const absl::StatusOr<bool> locked = TryLockByteFor(fd->get(), kTurnLockByte, kTurnPatience);
+    if (!locked.ok()) return locked.status();
+    if (!*locked)
+      return absl::UnavailableError(absl::StrCat(path, ": somebody is leaving, and does not end"));
     if (!HasTheName(fd->get(), path)) continue;
     absl::StatusOr<Mapping> mapping = Mapping::Of(*std::move(fd), Access::kReadOnly);
     if (!mapping.ok()) return mapping.status();
@@ -144,9 +157,13 @@ absl::StatusOr<Anchor> Anchor::TakeTurn(const ChannelFiles& files) {
   return absl::UnavailableError(absl::StrCat(path, " appears and vanishes all the time"));
 }
 
-void Anchor::RemoveIfUnlocked() const {
+bool Anchor::TryLockAsProducer() const {
   const absl::StatusOr<bool> locked = TryLockByte(mapping_.fd(), kAnchorLockByte);
-  if (locked.ok() && *locked && HasTheName(mapping_.fd(), path_)) unlink(path_.c_str());
+  return locked.ok() && *locked;
+}
+
+void Anchor::Remove() const {
+  if (HasTheName(mapping_.fd(), path_)) unlink(path_.c_str());
 }
 
 }  // namespace pylabhub::shm

@@ -49,8 +49,11 @@ class Anchor {
   // Takes the turn of a participant that leaves, waiting for the one before it; nothing if this user may not
   // change the channel's files. Given back with the Anchor.
   static absl::StatusOr<Anchor> TakeTurn(const ChannelFiles& files);
-  // For the holder of the turn: removes the file, unless a producer holds or takes the channel.
-  void RemoveIfUnlocked() const;
+  // For the holder of the turn: false if a producer holds the channel; else none can begin before this Anchor is
+  // gone.
+  bool TryLockAsProducer() const;
+  // For the holder of the turn and of that lock: removes the file.
+  void Remove() const;
 
  private:
   Anchor(std::string path, Mapping mapping) : path_(std::move(path)), mapping_(std::move(mapping)) {}

@@ -107,17 +107,21 @@ absl::StatusOr<std::vector<std::string>> ListAnchoredChannels(absl::string_view 
 
 absl::StatusOr<UniqueFd> OpenChannelFile(const std::string& path, Access access) {
   const int flags = access == Access::kReadOnly ? O_RDONLY : O_RDWR;
-  UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  UniqueFd fd = UniqueFd::Open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (!fd.valid()) return FileError(errno, path, "open");
   if (absl::Status status = CheckTrusted(fd.get(), path); !status.ok()) return status;
   return fd;
 }
 
+bool SetModeIfOwner(int fd, mode_t mode, std::optional<gid_t> group) {
+  const bool given = !group.has_value() || fchown(fd, static_cast<uid_t>(-1), *group) == 0;
+  return given && fchmod(fd, mode) == 0;
+}
+
 absl::StatusOr<UniqueFd> CreateChannelFile(const std::string& path, mode_t mode, std::optional<gid_t> group) {
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kPrivateMode));
+  UniqueFd fd = UniqueFd::Open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kPrivateMode);
   if (!fd.valid()) return FileError(errno, path, "create");
-  const bool given = !group.has_value() || fchown(fd.get(), static_cast<uid_t>(-1), *group) == 0;
-  if (given && fchmod(fd.get(), mode) == 0) return fd;
+  if (SetModeIfOwner(fd.get(), mode, group)) return fd;
   const int error = errno;
   unlink(path.c_str());
   return FileError(error, path, group.has_value() ? "give to its group" : "set the mode of");

@@ -61,6 +61,9 @@ absl::StatusOr<UniqueFd> OpenChannelFile(const std::string& path, Access access)
 // for it.
 absl::StatusOr<UniqueFd> CreateChannelFile(const std::string& path, mode_t mode, std::optional<gid_t> group);
 
+// Gives a file to `group`, if any, and sets its mode, whatever the umask is. False, with errno, for somebody else's.
+bool SetModeIfOwner(int fd, mode_t mode, std::optional<gid_t> group);
+
 // The two modes of a channel's files: for its producer's user alone, or with a group that may read or write
 // too.
 inline constexpr mode_t kPrivateMode = 0600;

@@ -48,8 +48,13 @@ void ConsumerRoster::ReadEntries(uint64_t changes, uint64_t head) {
 
 ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, uint64_t head) {
   const ConsumerEntry& entry = control_.entries[index];
-  Place place{
-      .entry = &entry, .index = index, .state = state, .highest_cursor = 0, .waited_for = false, .pins = 0};
+  Place place{.entry = &entry,
+              .index = index,
+              .state = state,
+              .highest_cursor = 0,
+              .futile_cursor = kNever,
+              .waited_for = false,
+              .pins = 0};
   place.pins = std::min(entry.pins_declared.load(std::memory_order_relaxed), kPinsPerConsumer);
   place.waited_for = entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
   const bool takes_reserved_place =
@@ -57,6 +62,8 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
   if (takes_reserved_place) {
     ReleaseReservation(index);
   } else {
+    // Nobody else can come to a place that is taken.
+    ReleaseReservation(index);
     // A joiner's first cursor may be old by now; its next one is at most `head`.
     place.highest_cursor = std::min(entry.cursor.load(std::memory_order_relaxed), head);
   }
@@ -87,10 +94,20 @@ ConsumerRoster::Slowest ConsumerRoster::FindSlowest(uint64_t head) {
   return {0, static_cast<uint32_t>(first - reserved_tokens_.begin())};
 }
 
+bool ConsumerRoster::IsSleeping(const Place& place) {
+  return place.entry->wait_state.load(std::memory_order_relaxed) == kSleeping;
+}
+
 bool ConsumerRoster::AnySleeping() const {
   return std::any_of(active_.begin(), active_.end(), [](const Place& place) {
-    return place.entry->wait_state.load(std::memory_order_relaxed) == kSleeping;
+    return IsSleeping(place) && place.entry->cursor.load(std::memory_order_relaxed) != place.futile_cursor;
   });
+}
+
+void ConsumerRoster::NoteFutileWake() {
+  for (Place& place : active_) {
+    if (IsSleeping(place)) place.futile_cursor = place.entry->cursor.load(std::memory_order_relaxed);
+  }
 }
 
 bool ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
@@ -115,30 +132,29 @@ bool ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
 }
 
 template <typename Wants>
-void ConsumerRoster::EvictDead(Wants wants) {
+bool ConsumerRoster::EvictDead(Wants wants) {
   const auto dead = [&](const Place& place) {
     if (!wants(place) || is_alive_(place.index)) return false;
     dead_states_[place.index] = place.state;
     ++evicted_consumers_;
     return true;
   };
-  active_.erase(std::remove_if(active_.begin(), active_.end(), dead), active_.end());
+  return std::erase_if(active_, dead) != 0;
 }
 
-bool ConsumerRoster::EvictIfDead(uint32_t index) {
-  const uint64_t before = evicted_consumers_;
-  EvictDead([index](const Place& place) { return place.index == index; });
-  return evicted_consumers_ != before;
+bool ConsumerRoster::EvictDeadBelow(uint64_t needed_cursor) {
+  return EvictDead(
+      [=](const Place& place) { return place.waited_for && place.highest_cursor < needed_cursor; });
 }
 
-void ConsumerRoster::EvictDeadSleepers() {
-  EvictDead([](const Place& place) {
-    return place.entry->wait_state.load(std::memory_order_relaxed) == kSleeping;
-  });
+bool ConsumerRoster::EvictAllDead() {
+  return EvictDead([](const Place&) { return true; });
 }
 
-void ConsumerRoster::EvictDeadPinners() {
-  EvictDead([](const Place& place) {
+bool ConsumerRoster::EvictDeadSleepers() { return EvictDead(&IsSleeping); }
+
+bool ConsumerRoster::EvictDeadPinners() {
+  return EvictDead([](const Place& place) {
     return std::any_of(
         std::begin(place.entry->pins), std::end(place.entry->pins),
         [](const std::atomic<uint64_t>& pin) { return pin.load(std::memory_order_relaxed) != 0; });

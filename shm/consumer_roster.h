@@ -43,9 +43,9 @@ class ConsumerRoster {
 
   // Reads the entries again if anybody joined or left since. `head` is the number of slots committed.
   void Refresh(uint64_t head) {
-    // Relaxed: a change that is not seen now is seen by the next call; where that matters the caller fences
-    // first.
-    const uint64_t changes = control_.header->membership_changes.load(std::memory_order_relaxed);
+    // Acquire: who sees the new count sees the entry that changed. A change that is not seen now is seen by the
+    // next call; where that matters the caller fences first.
+    const uint64_t changes = control_.header->membership_changes.load(std::memory_order_acquire);
     if (changes != seen_changes_) [[unlikely]]
       ReadEntries(changes, head);
   }
@@ -74,17 +74,23 @@ class ConsumerRoster {
     for (const Place& place : active_) states |= place.entry->wait_state.load(std::memory_order_relaxed);
     return states != kAwake;
   }
+  // True if one of them has to be woken.
   bool AnySleeping() const;
+  // For who woke and found nobody: what says now that it sleeps is not woken again before it has read on. It is about
+  // to look again by itself, or is stopped, and would cost a system call for every slot.
+  void NoteFutileWake();
 
   // Marks the pinned chunks in `pinned`, which has one bool for each chunk; false if there are more pins than
   // max_pins, of which only so many are honoured. Call after a full fence that follows the change of the
   // descriptors (edge P in ring_writer.h).
   bool MarkPinned(std::vector<bool>& pinned);
 
-  // Asks the kernel about the place at `index`, or about all that sleep or hold a pin, and forgets the dead.
-  bool EvictIfDead(uint32_t index);
-  void EvictDeadSleepers();
-  void EvictDeadPinners();
+  // Asks the kernel about those who are waited for below `needed_cursor`, about all, or about all that sleep or hold
+  // a pin, and forgets the dead. True if there were any.
+  bool EvictDeadBelow(uint64_t needed_cursor);
+  bool EvictAllDead();
+  bool EvictDeadSleepers();
+  bool EvictDeadPinners();
 
   // For waiting: the word that the consumer at `index` advances.
   const std::atomic<uint64_t>& cursor_word(uint32_t index) const { return control_.entries[index].cursor; }
@@ -98,15 +104,19 @@ class ConsumerRoster {
     uint32_t index;
     uint64_t state;           // as it was when the consumer was seen to be active
     uint64_t highest_cursor;  // the highest valid one seen: a cursor that goes back is not followed
+    uint64_t futile_cursor;   // where its cursor was when a wake found nobody; kNever if none did
     bool waited_for;          // reads every slot
     uint32_t pins;            // how many of its pins may be set
   };
 
+  static constexpr uint64_t kNever = UINT64_MAX;
+
   void ReadEntries(uint64_t changes, uint64_t head);
   Place MakePlace(uint32_t index, uint64_t state, uint64_t head);
   uint64_t ReadCursor(Place& place, uint64_t head);
+  static bool IsSleeping(const Place& place);
   template <typename Wants>
-  void EvictDead(Wants wants);
+  bool EvictDead(Wants wants);
 
   ControlView control_;
   uint32_t max_pins_;

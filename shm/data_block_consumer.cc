@@ -14,6 +14,7 @@
 #include "shm/invariant.h"
 #include "shm/membership.h"
 #include "shm/named_segment.h"
+#include "shm/succession.h"
 #include "shm/wait.h"
 
 namespace pylabhub::shm {
@@ -47,13 +48,16 @@ absl::Status CheckSchema(const DataView& view, const std::optional<Schema>& expe
                                                     expected->name, "' (", ToHex(HashOf(*expected)), ")"));
 }
 
-// The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not
-// lead there.
-SegmentId SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id, const SegmentId& current) {
+// The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not lead
+// there, because what lay between is gone.
+absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,
+                                      const SegmentId& current) {
   SegmentId id = current;
   for (int i = 0; i < kMaxChain; ++i) {
     const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
-    if (!segment.ok() || segment->data_view.predecessor_id.is_nil()) return current;
+    if (absl::IsNotFound(segment.status())) return current;
+    if (!segment.ok()) return segment.status();
+    if (segment->data_view.predecessor_id.is_nil()) return current;
     if (segment->data_view.predecessor_id == segment_id) return id;
     id = segment->data_view.predecessor_id;
   }
@@ -71,7 +75,7 @@ struct Attachment {
   Attachment(OpenedSegment opened, const Membership& joined, ReadOrder order)
       : segment(std::move(opened)),
         membership(joined),
-        reader(segment.data_view, joined.entry, joined.place, order, joined.first_sequence) {}
+        reader(segment.data_view, joined.entry, joined.place, order, joined.start) {}
 };
 
 class DataBlockConsumer::State {
@@ -108,6 +112,8 @@ class DataBlockConsumer::State {
     do {
       last = TryFollow(std::min(deadline - absl::Now(), absl::FromChrono(kLivenessInterval)));
       if (last.ok() || !(absl::IsNotFound(last) || absl::IsDeadlineExceeded(last))) return last;
+      // No anchor to wait on.
+      if (absl::IsNotFound(last)) absl::SleepFor(kAnchorPoll);
     } while (absl::Now() < deadline);
     return absl::DeadlineExceededError(
         absl::StrCat("channel '", files_.channel(), "' has no new producer yet; call Follow again"));
@@ -162,11 +168,12 @@ class DataBlockConsumer::State {
       anchor->WaitForChange(current, timeout);
       return absl::DeadlineExceededError("");
     }
-    return Attach(SuccessorOf(files_, own, current.segment_id),
-                  Applicant{.token = token_,
-                            .order = ReadOrder::kNext,
-                            .keeps_place = true,
-                            .place = attachment_->membership.place});
+    const absl::StatusOr<SegmentId> next = SuccessorOf(files_, own, current.segment_id);
+    if (!next.ok()) return next.status();
+    return Attach(*next, Applicant{.token = token_,
+                                   .order = ReadOrder::kNext,
+                                   .keeps_place = true,
+                                   .place = attachment_->membership.place});
   }
 
   // Joins the segment, then leaves the one before, if any.
@@ -196,7 +203,10 @@ class DataBlockConsumer::State {
   // True if nothing more will come from this segment: the producer said so, or the kernel does.
   bool ProducerGone() {
     if (attachment_->reader.drained()) return true;
-    return liveness_.Due() && !attachment_->segment.ProducerLives();
+    if (!liveness_.Due()) return false;
+    if (!attachment_->segment.ProducerLives()) return true;
+    attachment_->reader.RecoverIfLapped();
+    return false;
   }
 
   template <typename Found>

@@ -5,7 +5,7 @@
 //     Show(slot.payload());
 //   }
 //
-// Thread safety: a consumer belongs to one thread at a time; Stats may be called from any.
+// Thread safety: a consumer belongs to one thread at a time.
 // Time:          Acquire and release make no system call when a slot is ready and the producer does not
 //                sleep. A wait looks every 10 ms at the latest whether the producer still lives.
 // Ownership:     slots must be gone before their consumer; a consumer that finds one outstanding ends the

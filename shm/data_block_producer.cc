@@ -19,6 +19,12 @@
 #include "shm/wait.h"
 
 namespace pylabhub::shm {
+namespace {
+
+// A producer that found so many slots free in a row is taken to be awake.
+constexpr uint32_t kSlotsToBeAwake = 64;
+
+}  // namespace
 
 class DataBlockProducer::State {
  public:
@@ -39,8 +45,11 @@ class DataBlockProducer::State {
     pending_heirs_ = succession_.heirs();
     heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
     for (const Succession::Heir& heir : pending_heirs_) {
-      segment_.data_segment.reservations()[heir.place].token.store(heir.token, std::memory_order_relaxed);
-      if (heir.waited_for) roster_.Reserve(heir.place, heir.token);
+      Reservation& reservation = segment_.data_segment.reservations()[heir.place];
+      const bool holds = heir.waited_for || !IsLossless(config_.policy);
+      reservation.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
+      reservation.token.store(heir.token, std::memory_order_relaxed);
+      if (IsLossless(config_.policy) && heir.waited_for) roster_.Reserve(heir.place, heir.token);
     }
   }
 
@@ -77,10 +86,19 @@ class DataBlockProducer::State {
 
   // Gives up places that were kept for consumers which have come, died, or taken too long.
   void SettleHeirsIfDue() {
-    if (!pending_heirs_.empty() && liveness_.Due()) SettleHeirs();
+    if (!pending_heirs_.empty() && heirs_look_.Due()) SettleHeirs();
+  }
+
+  // A producer that has found many slots free is taken to be awake: its consumers need not fence any more.
+  void NoteSlotWithoutSleep() {
+    if (!may_sleep_ || ++slots_since_sleep_ < kSlotsToBeAwake) [[likely]]
+      return;
+    may_sleep_ = false;
+    segment_.data_segment.header->wait.may_sleep.store(0, std::memory_order_relaxed);
   }
 
   uint32_t CountConsumers() const {
+    if (forked()) return 0;
     uint32_t count = 0;
     for (uint32_t place = 0; place < config_.max_consumers; ++place) {
       const ConsumerEntry& entry = segment_.control_view.entries[place];
@@ -94,6 +112,8 @@ class DataBlockProducer::State {
     if (!ready_to_start_) [[unlikely]] {
       roster_.Refresh(writer_.next_sequence());
       if (roster_.CountSettled() < config_.min_consumers) return false;
+      // Nobody is written for who died before the start.
+      if (roster_.EvictAllDead() && roster_.CountSettled() < config_.min_consumers) return false;
       ready_to_start_ = true;
     }
     return writer_.TryAcquire();
@@ -137,8 +157,7 @@ class DataBlockProducer::State {
   bool LookAtPeers() {
     const size_t pending = pending_heirs_.size();
     if (pending != 0) SettleHeirs();
-    const std::optional<uint32_t> blocker = Blocker();
-    const bool evicted = blocker.has_value() && roster_.EvictIfDead(*blocker);
+    const bool evicted = Blocker().has_value() && writer_.EvictDeadBlockers();
     return evicted || pending_heirs_.size() != pending;
   }
 
@@ -156,7 +175,8 @@ class DataBlockProducer::State {
   // Sleeps until the consumer at `place`, which holds the next slot back, moves on.
   void SleepForConsumer(uint32_t place, const Wait& wait) {
     ProducerWait& shared = segment_.data_segment.header->wait;
-    const bool first = shared.may_sleep.load(std::memory_order_relaxed) == 0;
+    const bool first = !std::exchange(may_sleep_, true);
+    slots_since_sleep_ = 0;
     const std::atomic<uint64_t>& cursor = roster_.cursor_word(place);
     shared.waiting_cursor.store(writer_.needed_cursor(), std::memory_order_relaxed);
     shared.waiting_place.store(place + 1, std::memory_order_relaxed);
@@ -173,16 +193,18 @@ class DataBlockProducer::State {
     roster_.Refresh(writer_.next_sequence());
     const bool too_late = Wait::Clock::now() >= heirs_deadline_;
     std::erase_if(pending_heirs_, [&](const Succession::Heir& heir) {
-      const bool here = ConsumerLives(heir.place);
-      const bool came = heir.waited_for ? !roster_.IsReserved(heir.place) : here;
-      // It attaches here before it leaves there.
-      const bool lives = here || succession_.HeirLives(heir);
+      // There before here: it attaches here before it leaves there.
+      const bool lives = succession_.HeirLives(heir) || ConsumerLives(heir.place);
+      const bool held = IsLossless(config_.policy) && heir.waited_for;
+      const bool came = held ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
       if (!came && lives && !too_late) return false;
       roster_.ReleaseReservation(heir.place);
       segment_.data_segment.reservations()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
                                                                    std::memory_order_release);
       return true;
     });
+    // The memory of the old segments goes with the last look at them.
+    if (pending_heirs_.empty()) succession_ = Succession();
   }
 
   ChannelConfig config_;
@@ -198,6 +220,9 @@ class DataBlockProducer::State {
   std::vector<Succession::Heir> pending_heirs_;
   Wait::Clock::time_point heirs_deadline_;
   LivenessTimer liveness_;
+  LivenessTimer heirs_look_;
+  bool may_sleep_ = false;  // what consumers were told
+  uint32_t slots_since_sleep_ = 0;
   bool ready_to_start_ = false;
   uint64_t generation_ = ForkGeneration();
 };
@@ -225,8 +250,9 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   if (!anchor.ok()) return anchor.status();
 
   const SegmentId predecessor_id = anchor->Read().segment_id;
-  Succession succession = Succession::Of(files, predecessor_id);
-  for (const Succession::Heir& heir : succession.heirs()) {
+  absl::StatusOr<Succession> succession = Succession::Of(files, predecessor_id);
+  if (!succession.ok()) return succession.status();
+  for (const Succession::Heir& heir : succession->heirs()) {
     if (heir.place < config.max_consumers) continue;
     return absl::ResourceExhaustedError(
         absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
@@ -242,7 +268,7 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   }
   auto state =
       std::make_unique<State>(std::move(config), wait, std::move(files), *std::move(anchor),
-                              *std::move(segment), std::move(succession), segment_id, predecessor_id);
+                              *std::move(segment), *std::move(succession), segment_id, predecessor_id);
   state->Publish();
   state->RemoveAbandonedSegments();
   return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
@@ -256,6 +282,7 @@ WriteSlot DataBlockProducer::Acquire(absl::Duration timeout) {
     return WriteSlot(SlotResult::kForked);
   Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot at a time");
   state_->SettleHeirsIfDue();
+  state_->NoteSlotWithoutSleep();
   if (!state_->TryAcquire()) [[unlikely]] {
     const SlotResult result = state_->WaitForSlot(timeout);
     if (result != SlotResult::kOk) return WriteSlot(result);

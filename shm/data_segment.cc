@@ -17,6 +17,9 @@
 namespace pylabhub::shm {
 namespace {
 
+// 4096 fields of the longest names and units fit.
+constexpr uint64_t kMaxSchemaBytes = uint64_t{1} << 20;
+
 constexpr uint64_t RoundUpToPage(uint64_t bytes) {
   return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
@@ -103,9 +106,10 @@ Geometry ReadGeometry(const DataHeader& header) {
 absl::StatusOr<Schema> ReadSchema(const DataHeader& header, std::span<const std::byte> memory) {
   const uint64_t offset = header.schema_offset_bytes;
   const uint64_t bytes = header.schema_bytes;
+  if (bytes > kMaxSchemaBytes) return Damaged("its schema is too long");
   if (offset > memory.size() || bytes > memory.size() - offset)
     return Damaged("its schema lies outside of the file");
-  const absl::string_view text(reinterpret_cast<const char*>(memory.data()) + offset, bytes);
+  const std::string text(reinterpret_cast<const char*>(memory.data()) + offset, bytes);
   absl::StatusOr<Schema> schema = ParseCanonicalText(text);
   if (!schema.ok()) return Damaged(schema.status().message());
   return schema;
@@ -157,22 +161,26 @@ absl::StatusOr<DataView> ViewData(std::span<const std::byte> memory) {
   DataView view;
   view.base = memory.data();
   view.header = At<DataHeader>(memory.data(), superblock->header_offset_bytes);
-  absl::StatusOr<ChannelConfig> config = ReadConfig(*view.header);
+  // Once: what is checked is what is used, whatever a peer writes meanwhile.
+  DataHeader fixed{};
+  std::memcpy(static_cast<void*>(&fixed), view.header, offsetof(DataHeader, progress));
+  absl::StatusOr<ChannelConfig> config = ReadConfig(fixed);
   if (!config.ok()) return config.status();
   view.config = *std::move(config);
-  view.geometry = ReadGeometry(*view.header);
+  view.geometry = ReadGeometry(fixed);
   if (absl::Status status = view.geometry.Check(view.config, memory.size()); !status.ok()) return status;
 
-  absl::StatusOr<Schema> schema = ReadSchema(*view.header, memory);
+  absl::StatusOr<Schema> schema = ReadSchema(fixed, memory);
   if (!schema.ok()) return schema.status();
   view.config.schema = *std::move(schema);
   view.schema_hash = HashOf(view.config.schema);
-  if (!std::equal(view.schema_hash.begin(), view.schema_hash.end(), view.header->schema_hash)) {
+  if (!std::equal(view.schema_hash.begin(), view.schema_hash.end(), fixed.schema_hash)) {
     return Damaged("its schema does not have the hash that stands beside it");
   }
   view.segment_id = superblock->segment_id;
-  view.predecessor_id = view.header->predecessor_id;
-  view.producer_pid = view.header->producer_pid;
+  view.predecessor_id = fixed.predecessor_id;
+  view.created = absl::FromUnixNanos(fixed.created_ns);
+  view.producer_pid = fixed.producer_pid;
   return view;
 }
 

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "shm/channel_config.h"
 #include "shm/geometry.h"
 #include "shm/layout.h"
@@ -45,6 +46,7 @@ struct DataView {
   SchemaHash schema_hash;
   SegmentId segment_id;
   SegmentId predecessor_id;
+  absl::Time created;
   int64_t producer_pid = 0;
 
   std::span<const Reservation> reservations() const {

@@ -1,9 +1,11 @@
 #include "shm/fork_guard.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <vector>
 
@@ -45,6 +47,18 @@ UniqueFd::UniqueFd(int fd) : fd_(fd), generation_(ForkGeneration()) {
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
   registry.fds.push_back(fd_);
+}
+
+UniqueFd UniqueFd::Open(const std::string& path, int flags, mode_t mode) {
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  UniqueFd opened;
+  opened.fd_ = open(path.c_str(), flags, mode);
+  opened.generation_ = ForkGeneration();
+  const int error = errno;
+  if (opened.valid()) registry.fds.push_back(opened.fd_);
+  errno = error;
+  return opened;
 }
 
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {

@@ -9,8 +9,11 @@
 #ifndef PYLABHUB_SHM_FORK_GUARD_H_
 #define PYLABHUB_SHM_FORK_GUARD_H_
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 namespace pylabhub::shm {
@@ -32,6 +35,8 @@ class UniqueFd {
   UniqueFd() = default;
   // Takes `fd`, which may be -1 for none.
   explicit UniqueFd(int fd);
+  // open(2), in one step with respect to a fork by another thread. -1 and errno as there.
+  static UniqueFd Open(const std::string& path, int flags, mode_t mode = 0);
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), generation_(other.generation_) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept;
   ~UniqueFd() { Close(); }

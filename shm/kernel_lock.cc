@@ -4,8 +4,13 @@
 
 #include <cerrno>
 
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+
 namespace pylabhub::shm {
 namespace {
+
+constexpr absl::Duration kPoll = absl::Microseconds(200);
 
 struct flock OneByte(short type, int64_t offset) {
   struct flock lock = {};
@@ -14,6 +19,13 @@ struct flock OneByte(short type, int64_t offset) {
   lock.l_start = offset;
   lock.l_len = 1;
   return lock;
+}
+
+// Asked as a reader: only a writer's lock stands in the way of that.
+bool RangeIsLocked(int fd, struct flock lock) {
+  // A probe that fails says nothing about the peer; nobody may be taken for dead for it.
+  if (fcntl(fd, F_OFD_GETLK, &lock) != 0) return true;
+  return lock.l_type != F_UNLCK;
 }
 
 }  // namespace
@@ -25,21 +37,22 @@ absl::StatusOr<bool> TryLockByte(int fd, int64_t offset) {
   return absl::ErrnoToStatus(errno, "cannot lock a byte of a channel file (fcntl F_OFD_SETLK)");
 }
 
-absl::Status LockByte(int fd, int64_t offset) {
-  struct flock lock = OneByte(F_WRLCK, offset);
-  while (fcntl(fd, F_OFD_SETLKW, &lock) != 0) {
-    if (errno != EINTR)
-      return absl::ErrnoToStatus(errno, "cannot lock a byte of a channel file (fcntl F_OFD_SETLKW)");
+absl::StatusOr<bool> TryLockByteFor(int fd, int64_t offset, absl::Duration patience) {
+  // Not F_OFD_SETLKW: it has no deadline, and a holder that is stopped would stop everybody.
+  const absl::Time deadline = absl::Now() + patience;
+  for (;;) {
+    absl::StatusOr<bool> locked = TryLockByte(fd, offset);
+    if (!locked.ok() || *locked || absl::Now() >= deadline) return locked;
+    absl::SleepFor(kPoll);
   }
-  return absl::OkStatus();
 }
 
-bool ByteIsLocked(int fd, int64_t offset) {
-  // Asked as a reader: only a writer's lock stands in the way of that.
-  struct flock lock = OneByte(F_RDLCK, offset);
-  // A probe that fails says nothing about the peer; nobody may be taken for dead for it.
-  if (fcntl(fd, F_OFD_GETLK, &lock) != 0) return true;
-  return lock.l_type != F_UNLCK;
+bool ByteIsLocked(int fd, int64_t offset) { return RangeIsLocked(fd, OneByte(F_RDLCK, offset)); }
+
+bool AnyByteIsLocked(int fd) {
+  struct flock all = OneByte(F_RDLCK, 0);
+  all.l_len = 0;  // to the end, however far that is
+  return RangeIsLocked(fd, all);
 }
 
 void UnlockByte(int fd, int64_t offset) {

@@ -10,20 +10,23 @@
 
 #include <cstdint>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace pylabhub::shm {
 
 // Locks byte `offset` of `fd`, which must be open for writing. False if somebody else holds it.
 absl::StatusOr<bool> TryLockByte(int fd, int64_t offset);
 
-// The same, but waits until it is free. Only for locks that are held for a moment.
-absl::Status LockByte(int fd, int64_t offset);
+// The same, but for a lock that others hold for a moment only: waits for it, at most `patience`.
+absl::StatusOr<bool> TryLockByteFor(int fd, int64_t offset, absl::Duration patience);
 
 // True if another open() of the file holds byte `offset` through TryLockByte. `fd` needs no right to write,
 // and a reader's own locks are not seen: nobody who may only read can pretend that a writer lives.
 bool ByteIsLocked(int fd, int64_t offset);
+
+// True if another open() of the file holds any byte of it so.
+bool AnyByteIsLocked(int fd);
 
 // Gives byte `offset` back. Not needed before closing `fd`.
 void UnlockByte(int fd, int64_t offset);

@@ -128,6 +128,7 @@ inline constexpr uint64_t kNotReserved = 0;
 inline constexpr uint64_t kReservationTaken = 1;
 struct Reservation {
   std::atomic<uint64_t> token;
+  std::atomic<uint64_t> holds_slots;  // 1: nothing is overwritten before that consumer has come
 
   // The token of the consumer that is still to come; kNotReserved if there is none.
   uint64_t Expected() const {
@@ -135,7 +136,7 @@ struct Reservation {
     return value == kReservationTaken ? kNotReserved : value;
   }
 };
-static_assert(sizeof(Reservation) == 8);
+static_assert(sizeof(Reservation) == 16);
 
 // A consumer's phase, in the low byte of ConsumerEntry::state; the rest counts the entry's uses.
 enum class Phase : uint8_t { kFree = 0, kJoining = 1, kActive = 2, kLeft = 3 };

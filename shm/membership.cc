@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "shm/futex.h"
 #include "shm/kernel_lock.h"
 
@@ -16,6 +17,11 @@ absl::Status AllPlacesTaken(const OpenedSegment& segment) {
   return absl::ResourceExhaustedError(
       absl::StrCat("channel '", config.channel, "' has all its ", config.max_consumers, " consumers (policy ",
                    NameOf(config.policy), "); end one, or create it with more max_consumers"));
+}
+
+// A producer that is idle does not give places up; the time that they are kept for is over all the same.
+bool ReservationsAreOver(const DataView& view) {
+  return absl::Now() > view.created + view.config.reservation_ttl;
 }
 
 const Reservation& ReservationOf(const OpenedSegment& segment, uint32_t place) {
@@ -34,8 +40,9 @@ absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant
     if (!taken.ok()) return taken.status();
     if (*taken) return applicant.place;
   }
+  const bool over = ReservationsAreOver(segment.data_view);
   for (uint32_t place = 0; place < places; ++place) {
-    if (ReservationOf(segment, place).Expected() != kNotReserved) continue;
+    if (!over && ReservationOf(segment, place).Expected() != kNotReserved) continue;
     const absl::StatusOr<bool> taken = TryTake(segment, place);
     if (!taken.ok()) return taken.status();
     if (*taken) return place;
@@ -64,9 +71,19 @@ void AnnounceChange(const ControlView& control) {
   FutexWakeAll(LowHalf(control.header->membership_changes));
 }
 
-uint64_t FirstSequence(uint64_t head, ReadOrder order) {
+// Where to begin; after the producer could see that the place is taken.
+StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applicant, uint32_t place,
+                          bool was_kept) {
+  // Sequentially consistent, like the announcement before: the producer may have seen the consumer by now, or will, or
+  // has given its place up.
+  const Reservation& reservation = ReservationOf(segment, place);
+  const uint64_t token = reservation.token.load(std::memory_order_seq_cst);
+  const uint64_t head = segment.data_view.header->progress.head.load(std::memory_order_seq_cst);
   // The newest slot that there is counts as news for who reads the latest.
-  return order == ReadOrder::kLatest && head > 0 ? head - 1 : head;
+  if (applicant.order == ReadOrder::kLatest) return {.sequence = head > 0 ? head - 1 : 0, .missed_slots = 0};
+  const bool kept = was_kept && (token == applicant.token || token == kReservationTaken);
+  if (kept && reservation.holds_slots.load(std::memory_order_relaxed) != 0) return {};
+  return {.sequence = head, .missed_slots = applicant.keeps_place ? head : 0};
 }
 
 }  // namespace
@@ -102,17 +119,13 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
   AnnounceChange(segment.control_view);
 
-  // The place was kept if it still was when the producer could see that it is taken; the producer may have
-  // seen it already.
-  const uint64_t reservation = ReservationOf(segment, *place).token.load(std::memory_order_acquire);
-  const bool kept = was_kept && (reservation == applicant.token || reservation == kReservationTaken);
-  const uint64_t first = kept ? 0 : FirstSequence(head.load(std::memory_order_seq_cst), applicant.order);
-  entry.cursor.store(first, std::memory_order_release);
+  const StartingPoint start = ChooseStart(segment, applicant, *place, was_kept);
+  entry.cursor.store(start.sequence, std::memory_order_release);
   // Release: pairs with CountSettled. A producer that waits for its first consumers may write only now: had it written
   // before the look at head above, this consumer would have started behind that slot.
   entry.wait_state.store(kAwake, std::memory_order_release);
   AnnounceChange(segment.control_view);
-  return Membership{.place = *place, .entry = &entry, .first_sequence = first};
+  return Membership{.place = *place, .entry = &entry, .start = start};
 }
 
 void Leave(const OpenedSegment& segment, const Membership& membership) {

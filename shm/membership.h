@@ -11,13 +11,14 @@
 #include "shm/layout.h"
 #include "shm/named_segment.h"
 #include "shm/read_order.h"
+#include "shm/ring_reader.h"
 
 namespace pylabhub::shm {
 
 struct Membership {
   uint32_t place;
-  ConsumerEntry* entry;     // in which nobody else writes
-  uint64_t first_sequence;  // where to read from
+  ConsumerEntry* entry;  // in which nobody else writes
+  StartingPoint start;
 };
 
 // What a consumer brings with it.

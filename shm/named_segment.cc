@@ -4,7 +4,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "shm/anchor.h"
 #include "shm/kernel_lock.h"
 
 namespace pylabhub::shm {
@@ -46,21 +45,6 @@ absl::StatusOr<Mapping> CreateControl(const ChannelFiles& files, const ChannelCo
   absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), ControlFileBytes(config.max_consumers));
   if (!mapping.ok()) return WithPath(mapping.status(), path);
   return mapping;
-}
-
-// Places kept for consumers that still live on the predecessor.
-bool HasLivingReservation(const ChannelFiles& files, const OpenedSegment& segment) {
-  absl::StatusOr<OpenedSegment> predecessor = absl::NotFoundError("");
-  const std::span<const Reservation> reservations = segment.data_view.reservations();
-  for (uint32_t place = 0; place < reservations.size(); ++place) {
-    if (reservations[place].Expected() == kNotReserved) continue;
-    if (!predecessor.ok()) {
-      predecessor = OpenNamedSegment(files, segment.data_view.predecessor_id, Access::kReadOnly);
-      if (!predecessor.ok()) return false;
-    }
-    if (predecessor->ConsumerLives(place)) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -117,24 +101,6 @@ absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const 
   }
   data_view->config.directory = files.directory();
   return OpenedSegment{*std::move(data), *std::move(control), *std::move(data_view), *control_view};
-}
-
-bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id) {
-  const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, segment_id, Access::kReadOnly);
-  if (segment.ok()) {
-    return !segment->ProducerLives() && segment->CountLivingConsumers() == 0 &&
-           !HasLivingReservation(files, *segment);
-  }
-  if (absl::IsPermissionDenied(segment.status())) return false;
-  const absl::StatusOr<UniqueFd> data = OpenChannelFile(files.DataPath(segment_id), Access::kReadOnly);
-  return !data.ok() || !ByteIsLocked(data->get(), kProducerLockByte);
-}
-
-void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id) {
-  const absl::StatusOr<Anchor> turn = Anchor::TakeTurn(files);
-  if (!turn.ok() || !IsAbandoned(files, segment_id)) return;
-  files.RemoveSegment(segment_id);
-  if (turn->Read().segment_id == segment_id) turn->RemoveIfUnlocked();
 }
 
 }  // namespace pylabhub::shm

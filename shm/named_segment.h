@@ -51,14 +51,6 @@ struct OpenedSegment {
 absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const SegmentId& segment_id,
                                                Access control_access);
 
-// True if nobody uses the segment: its producer is gone, no consumer is attached, and none that lives has a
-// place kept in it. What cannot be opened is abandoned if nobody holds its producer's lock.
-bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id);
-
-// For a participant that has given its own locks back: removes the segment if it is abandoned, and the anchor
-// with it if the channel has no other.
-void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id);
-
 }  // namespace pylabhub::shm
 
 #endif  // PYLABHUB_SHM_NAMED_SEGMENT_H_

@@ -18,7 +18,7 @@ constexpr int kAttempts = 16;
 }  // namespace
 
 RingReader::RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
-                       uint64_t first_sequence)
+                       const StartingPoint& start)
     : view_(view),
       geometry_(view.geometry),
       entry_(entry),
@@ -28,7 +28,8 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, uint32_t plac
   const bool waited_for = IsLossless(view.config.policy) && order == ReadOrder::kNext;
   access_ = waited_for ? Access::kInPlace : geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
   if (access_ == Access::kCopied) copy_.resize(WordsOf(geometry_.slot_bytes));
-  MoveTo(first_sequence);
+  missed_before_ = start.missed_slots;
+  MoveTo(start.sequence);
 }
 
 void RingReader::MoveTo(uint64_t sequence) {
@@ -58,9 +59,23 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
 // The expected slot is not in its cell: was it overwritten, or is it yet to come?
 bool RingReader::WasLapped(uint64_t stamp) const {
   if (stamp != kNoSlot) return stamp > expected_ + 1;
-  // While the producer writes into the cell only head can say. (A producer that waits for this consumer never
-  // laps it, and its head would cost a cache line at every look.)
-  return access_ != Access::kInPlace && head() >= expected_ + geometry_.capacity_slots;
+  // While the producer writes into the cell only head can say. (A producer that waits for this consumer never laps
+  // it, and its head would cost a cache line at every look.)
+  if (access_ == Access::kInPlace) return false;
+  return IsBehind();
+}
+
+bool RingReader::IsBehind() const {
+  if (head() < expected_ + geometry_.capacity_slots) return false;
+  // It may have come between the two looks.
+  return cell()->stamp.load(std::memory_order_acquire) != expected_ + 1;
+}
+
+bool RingReader::RecoverIfLapped() {
+  if (!IsBehind()) return false;
+  SkipLap();
+  PublishCursor();
+  return true;
 }
 
 // Moves on to a slot that is still there; not the oldest, which would be gone before it is read.
@@ -162,6 +177,7 @@ std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const
 // A producer that honours cursors and pins leaves a held slot alone. This is how a consumer knows if one did
 // not.
 bool RingReader::Unchanged() const {
+  ReadFence();
   switch (access_) {
     case Access::kCopied:
       return true;

@@ -40,12 +40,17 @@ struct SlotView {
   uint64_t missed_slots = 0;
 };
 
+// Where a reader begins, and how many slots before that it was entitled to and will not get.
+struct StartingPoint {
+  uint64_t sequence = 0;
+  uint64_t missed_slots = 0;
+};
+
 class RingReader {
  public:
-  // `entry` is this consumer's own, the one at `place`, in which nobody else writes. Reads from
-  // `first_sequence` on.
+  // `entry` is this consumer's own, the one at `place`, in which nobody else writes.
   RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
-             uint64_t first_sequence);
+             const StartingPoint& start);
 
   // Takes the next slot (or the newest, as the order says). kOk; kTimeout if there is none yet; kCorrupt if
   // its descriptor makes no sense: it is skipped. At most one slot is held at a time.
@@ -57,6 +62,10 @@ class RingReader {
   // Gives the held slot back. kOverrun if it changed while it was held; kForked, in a child that was forked
   // meanwhile, touches nothing.
   SlotResult Release();
+
+  // For a consumer that has waited long: true if the expected slot was overwritten, which a producer that waits for its
+  // consumers does only to one that it does not know; the reader has moved on then.
+  bool RecoverIfLapped();
 
   // The number of the slot that is read next (kNext), or the least that is (kLatest).
   uint64_t expected_sequence() const { return expected_; }
@@ -98,6 +107,7 @@ class RingReader {
   SlotResult TryAcquireNext(SlotView* slot);
   SlotResult TryAcquireLatest(SlotView* slot);
   bool WasLapped(uint64_t stamp) const;
+  bool IsBehind() const;
   void SkipLap();
   // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
   // meanwhile.

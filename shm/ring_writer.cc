@@ -54,9 +54,11 @@ bool RingWriter::AcquireChunk() {
   const uint32_t chunk = pool_.Take(roster_, next_);
   if (chunk == ChunkPool::kNone) return false;
   chunk_ = chunk;
-  // Relaxed: consumers compare it when they release a slot, by when edge A has brought it.
+  // Relaxed, and before any byte of the payload: a consumer that still reads this chunk, which no correct producer
+  // lets happen, can tell.
   At<std::atomic<uint64_t>>(segment_.base, geometry_.chunk_sequences_offset_bytes)[chunk_].store(
       next_ + 1, std::memory_order_relaxed);
+  WriteFence();
   payload_ = {segment_.base + geometry_.chunks_offset_bytes + chunk_ * geometry_.chunk_stride_bytes,
               geometry_.slot_bytes};
   prepared_ = true;
@@ -148,6 +150,7 @@ void RingWriter::WakeSleepers(const SlotDescriptor* written) {
   if (woken > 0) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
+  roster_.NoteFutileWake();
   roster_.EvictDeadSleepers();
   PublishRosterCounters();
 }

@@ -70,6 +70,8 @@ class RingWriter {
 
   // Who holds back the next slot, for waiting: after TryAcquire said no.
   ConsumerRoster::Slowest FindSlowest() { return roster_.FindSlowest(next_); }
+  // Forgets those who hold it back and are dead. True if there were any.
+  bool EvictDeadBlockers() { return roster_.EvictDeadBelow(needed_cursor()); }
   // The cursor that lets the next slot be written.
   uint64_t needed_cursor() const { return next_ + 1 - geometry_.capacity_slots; }
 

@@ -12,6 +12,11 @@ namespace {
 
 constexpr int64_t kMinRateNanos = 1'000'000;  // shorter, and the error of two readings spoils the rate
 constexpr int64_t kMaxAnchorNanos = 100'000'000;
+constexpr int kReadAttempts = 4;
+constexpr uint64_t kMaxTicksApart = 100'000;  // some 30 us
+// No processor counts slower or faster.
+constexpr double kMinTicksPerNano = 0.5;
+constexpr double kMaxTicksPerNano = 10;
 
 int64_t RealtimeNanos() {
   timespec now = {};
@@ -31,34 +36,52 @@ bool CounterIsInvariant() {
 }  // namespace
 
 SlotClock::SlotClock() : invariant_(CounterIsInvariant()) {
-  rate_ticks_ = Ticks();
-  rate_ns_ = last_ns_ = RealtimeNanos();
+  rate_ = ReadBoth();
+  last_ns_ = rate_.ns;
+}
+
+SlotClock::Reading SlotClock::ReadBoth() {
+  Reading reading{};
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    const uint64_t before = Ticks();
+    reading.ns = RealtimeNanos();
+    reading.ticks = Ticks();
+    reading.close = reading.ticks - before < kMaxTicksApart;
+    // A pause between the two would be taken for a slow clock.
+    if (reading.close) break;
+  }
+  return reading;
 }
 
 int64_t SlotClock::Anchor() {
-  const uint64_t ticks = Ticks();
-  const int64_t now_ns = RealtimeNanos();
-  const int64_t elapsed_ns = now_ns - rate_ns_;
-  anchor_ticks_ = ticks;
-  anchor_ns_ = now_ns;
+  const Reading now = ReadBoth();
+  const int64_t elapsed_ns = now.ns - rate_.ns;
+  anchor_ticks_ = now.ticks;
+  anchor_ns_ = now.ns;
   max_ticks_ = 0;
-  if (elapsed_ns < 0 || elapsed_ns > 10 * kMaxAnchorNanos) {
+  const bool measurable = invariant_ && now.close && now.ticks > rate_.ticks;
+  if (!rate_.close || elapsed_ns < 0 || elapsed_ns > 10 * kMaxAnchorNanos) {
     // The clock was set, or nobody asked for a long time: measure again.
-    rate_ticks_ = ticks;
-    rate_ns_ = now_ns;
-  } else if (invariant_ && elapsed_ns >= kMinRateNanos && ticks > rate_ticks_) {
-    const uint64_t elapsed_ticks = ticks - rate_ticks_;
-    ns_per_tick_q32_ =
-        static_cast<uint64_t>((static_cast<unsigned __int128>(elapsed_ns) << 32) / elapsed_ticks);
-    // An anchor holds no longer than ten times what its rate was measured over.
-    const int64_t hold_ns = std::min(10 * elapsed_ns, kMaxAnchorNanos);
-    max_ticks_ = static_cast<uint64_t>(static_cast<double>(elapsed_ticks) * hold_ns / elapsed_ns);
-    if (elapsed_ns >= kMaxAnchorNanos) {
-      rate_ticks_ = ticks;
-      rate_ns_ = now_ns;
-    }
+    rate_ = now;
+  } else if (measurable && elapsed_ns >= kMinRateNanos) {
+    MeasureRate(now, elapsed_ns);
   }
-  return last_ns_ = std::max(last_ns_, now_ns);
+  return last_ns_ = std::max(last_ns_, now.ns);
+}
+
+void SlotClock::MeasureRate(const Reading& now, int64_t elapsed_ns) {
+  const uint64_t elapsed_ticks = now.ticks - rate_.ticks;
+  const double ticks_per_ns = static_cast<double>(elapsed_ticks) / static_cast<double>(elapsed_ns);
+  if (ticks_per_ns < kMinTicksPerNano || ticks_per_ns > kMaxTicksPerNano) {
+    rate_ = now;
+    return;
+  }
+  ns_per_tick_q32_ =
+      static_cast<uint64_t>((static_cast<unsigned __int128>(elapsed_ns) << 32) / elapsed_ticks);
+  // An anchor holds no longer than ten times what its rate was measured over.
+  const int64_t hold_ns = std::min(10 * elapsed_ns, kMaxAnchorNanos);
+  max_ticks_ = static_cast<uint64_t>(ticks_per_ns * static_cast<double>(hold_ns));
+  if (elapsed_ns >= kMaxAnchorNanos) rate_ = now;
 }
 
 }  // namespace pylabhub::shm

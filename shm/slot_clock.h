@@ -39,14 +39,21 @@ class SlotClock {
     return 0;
 #endif
   }
+  // The two clocks at one moment.
+  struct Reading {
+    uint64_t ticks;
+    int64_t ns;
+    bool close;  // in time to each other
+  };
+  static Reading ReadBoth();
+  void MeasureRate(const Reading& now, int64_t elapsed_ns);
   // Asks the kernel, and measures the rate since the last time where that was long enough ago.
   int64_t Anchor();
 
   bool invariant_ = false;
   uint64_t anchor_ticks_ = 0;
   int64_t anchor_ns_ = 0;
-  uint64_t rate_ticks_ = 0;  // where the measurement of the rate began
-  int64_t rate_ns_ = 0;
+  Reading rate_ = {};             // where the measurement of the rate began
   uint64_t ns_per_tick_q32_ = 0;  // 32 bits of fraction
   uint64_t max_ticks_ = 0;        // how long an anchor holds; 0: ask every time
   int64_t last_ns_ = 0;

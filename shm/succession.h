@@ -1,8 +1,9 @@
-// What a producer takes over from the ones before it: the consumers that still read what those left behind,
-// each of whom finds its place kept in the new segment.
+// What a producer takes over from the ones before it: the consumers that still read what those left behind, each of
+// whom finds its place kept in the new segment.
 //
 // A consumer keeps its place number through a channel's segments, and a random token says that it is the same
-// consumer.
+// consumer. It moves from a segment to the next one, and attaches there before it leaves here: who looks from the
+// oldest to the newest cannot miss it.
 //
 // Thread safety: thread-compatible.
 #ifndef PYLABHUB_SHM_SUCCESSION_H_
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "shm/channel_files.h"
 #include "shm/named_segment.h"
 #include "shm/segment_id.h"
@@ -23,25 +25,33 @@ class Succession {
     uint32_t place;
     uint64_t token;
     bool waited_for;  // it reads every slot
-    size_t segment;   // where it lives, for HeirLives
+    size_t segment;   // the oldest in which it was seen
   };
 
-  // Looks at the segment `predecessor_id` (nil for none) and, for places that it still keeps itself, the one
-  // before it.
-  static Succession Of(const ChannelFiles& files, const SegmentId& predecessor_id);
+  Succession() = default;
+  // Looks at the segment `newest_id` (nil for none), and at those before it as far as they are still there. That one
+  // cannot be opened is an error, unless it is missing or damaged: nobody may lose a place for a full descriptor
+  // table.
+  static absl::StatusOr<Succession> Of(const ChannelFiles& files, const SegmentId& newest_id);
 
   const std::vector<Heir>& heirs() const { return heirs_; }
   // The kernel's word.
-  bool HeirLives(const Heir& heir) const { return segments_[heir.segment].ConsumerLives(heir.place); }
+  bool HeirLives(const Heir& heir) const;
 
  private:
   void AddAttached(size_t segment);
-  void AddExpected(const OpenedSegment& segment, size_t predecessor);
-  void Add(uint32_t place, uint64_t token, size_t segment);
 
-  std::vector<OpenedSegment> segments_;
+  std::vector<OpenedSegment> segments_;  // oldest first
   std::vector<Heir> heirs_;
 };
+
+// True if nobody uses the segment: its producer is gone, no consumer is attached, and none that lives has a place kept
+// in it. What cannot be opened for another reason than that it is missing or damaged is not abandoned.
+bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id);
+
+// For a participant that has given its own locks back: removes the segment if it is abandoned; and whatever else is,
+// and the anchor, if no producer holds the channel.
+void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id);
 
 }  // namespace pylabhub::shm
 

@@ -31,7 +31,7 @@ class AnchorTest : public ::testing::Test {
   absl::StatusOr<Anchor> Lock() const { return Anchor::Lock(files_, std::nullopt); }
   void Remove() const {
     const auto turn = Anchor::TakeTurn(files_);
-    if (turn.ok()) turn->RemoveIfUnlocked();
+    if (turn.ok() && turn->TryLockAsProducer()) turn->Remove();
   }
   ~AnchorTest() override { Remove(); }
 

@@ -105,8 +105,17 @@ TEST_F(KernelLockTest, WhoWaitsForALockGetsItWhenItsHolderIsKilled) {
   EXPECT_FALSE(TryLock(fd, 3));
   // It gets the signal to end, and ends at some moment before or after this process begins to wait.
   child.line().Signal();
-  EXPECT_TRUE(LockByte(fd.get(), 3).ok());
+  const absl::StatusOr<bool> locked = TryLockByteFor(fd.get(), 3, absl::Seconds(20));
+  EXPECT_TRUE(locked.ok() && *locked);
   EXPECT_EQ(child.Wait(), 0);
+}
+
+TEST_F(KernelLockTest, NobodyWaitsLongerThanItsPatience) {
+  const UniqueFd holder = Open();
+  ASSERT_TRUE(TryLock(holder, 3));
+  const UniqueFd fd = Open();
+  const absl::StatusOr<bool> locked = TryLockByteFor(fd.get(), 3, absl::Milliseconds(2));
+  EXPECT_TRUE(locked.ok() && !*locked);
 }
 
 TEST_F(KernelLockTest, AProbeThatFailsTakesNobodyForDead) {

@@ -67,7 +67,8 @@ TEST(LayoutExampleTest, TheBytesAreWhereTheDocumentationSays) {
   EXPECT_EQ(control.substr(0, 8), "PLHCTRL1");
   const auto control_header = Read<uint64_t>(control, offsetof(Superblock, header_offset_bytes));
   EXPECT_EQ(control_header, 4352u);
-  const auto entries = Read<uint64_t>(control, control_header + offsetof(ControlHeader, entries_offset_bytes));
+  const auto entries =
+      Read<uint64_t>(control, control_header + offsetof(ControlHeader, entries_offset_bytes));
   EXPECT_EQ(entries, 4736u);
   EXPECT_EQ(Read<uint64_t>(control, entries), 0x102u) << "first use, active";
   EXPECT_EQ(Read<uint64_t>(control, entries + 128), 1u) << "cursor";
