@@ -203,7 +203,7 @@ class GrpcBrokerConnection : public BrokerConnection {
     context.AddMetadata("pylabhub-request-id", request_id);
     const CallsInFlight::Entry entry(calls_, context);
     response.Clear();
-    const absl::Status status = FromWire((stub_.get()->*method)(&context, request, &response));
+    absl::Status status = FromWire((stub_.get()->*method)(&context, request, &response));
     if (status.ok() || ReasonOf(status).empty()) return status;
     return WithMessage(status, absl::StrCat(status.message(), " [request ", request_id, "]"));
   }
@@ -216,7 +216,7 @@ class GrpcBrokerConnection : public BrokerConnection {
     Backoff backoff(kFirstRetry, kRetryLimit);
     while (true) {
       const absl::Duration left = timeout - absl::FromChrono(std::chrono::steady_clock::now() - start);
-      const absl::Status status = CallOnce(method, request, left, response);
+      absl::Status status = CallOnce(method, request, left, response);
       if (!IsWorthRetrying(status)) return status;
       const absl::Duration wait = backoff.Next();
       if (absl::FromChrono(std::chrono::steady_clock::now() - start) + wait >= timeout) return status;

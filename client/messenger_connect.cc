@@ -22,7 +22,7 @@ constexpr absl::string_view kUnixScheme = "unix:";
 constexpr size_t kMaxUnixPathBytes = 107;
 
 absl::Status CheckAddress(const std::string& address) {
-  const absl::Status bad = absl::InvalidArgumentError(
+  absl::Status bad = absl::InvalidArgumentError(
       absl::StrCat("address '", address, "' is not \"host:port\", \"[ipv6]:port\" or \"unix:/path\""));
   if (absl::StartsWith(address, kUnixScheme)) {
     const size_t path_bytes = address.size() - kUnixScheme.size();

@@ -67,6 +67,7 @@ template <typename Member>
 void AppendMember(const std::string& name, const char* unit, size_t offset_bytes,
                   std::vector<Field>& fields) {
   using Element = std::remove_all_extents_t<Member>;
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): the two are the same for a scalar
   constexpr size_t kCount = sizeof(Member) / sizeof(Element);
   if constexpr (Described<Element>) {
     static_assert(!std::is_array_v<Member>,

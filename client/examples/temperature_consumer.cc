@@ -8,6 +8,7 @@
 #include "client/channel.h"
 #include "client/examples/temp_reading.h"
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   pylabhub::ConnectOptions options{.address = ""};
   CLI::App app("Prints the temperatures of the channel sensor.temperature.");
