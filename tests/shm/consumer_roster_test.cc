@@ -94,9 +94,10 @@ TEST(ConsumerRosterTest, TheDeadAreForgottenUntilTheirPlaceIsTakenAnew) {
   room.Join(0, 3);
   room.Join(1, 8);
   EXPECT_EQ(SlowestCursor(room, 10), 3u);
-  EXPECT_FALSE(room.roster().EvictIfDead(0)) << "it lives";
+  EXPECT_FALSE(room.roster().EvictDeadBelow(10)) << "they live";
   room.Kill(0);
-  EXPECT_TRUE(room.roster().EvictIfDead(0));
+  EXPECT_FALSE(room.roster().EvictDeadBelow(3)) << "it holds nothing back that is needed";
+  EXPECT_TRUE(room.roster().EvictDeadBelow(4));
   EXPECT_EQ(room.roster().evicted_consumers(), 1u);
   EXPECT_EQ(SlowestCursor(room, 10), 8u);
   // Somebody else's coming makes the roster read every entry again.
@@ -137,12 +138,20 @@ TEST(ConsumerRosterTest, AKeptPlaceHoldsEverySlotBackUntilItsConsumerComes) {
   EXPECT_EQ(SlowestCursor(room, 10), 5u);
 }
 
-TEST(ConsumerRosterTest, AStrangerDoesNotGetAKeptPlaceAndAReleasedOneHoldsNobodyBack) {
+// Its consumer cannot come any more, and a stranger starts at a cursor of its own.
+TEST(ConsumerRosterTest, APlaceThatAStrangerTookIsKeptNoLonger) {
   ControlRoom room(3);
   room.roster().Reserve(1, 4711);
   room.Join(1, 5, ReadOrder::kNext, 4712);
+  EXPECT_EQ(SlowestCursor(room, 10), 5u);
+  EXPECT_FALSE(room.roster().AnyReserved());
+}
+
+TEST(ConsumerRosterTest, AReleasedReservationHoldsNobodyBack) {
+  ControlRoom room(3);
+  room.roster().Reserve(1, 4711);
+  room.Join(0, 5);
   EXPECT_EQ(SlowestCursor(room, 10), 0u);
-  EXPECT_TRUE(room.roster().AnyReserved());
   room.roster().ReleaseReservation(1);
   room.roster().ReleaseReservation(1);
   EXPECT_FALSE(room.roster().AnyReserved());
@@ -206,7 +215,9 @@ TEST(ConsumerRosterTest, RandomEntriesLeadNowhere) {
     roster.MarkPinned(pinned);
     ASSERT_LE(std::count(pinned.begin(), pinned.end(), true), 4);
     if (random() % 16 == 0) room.Kill(static_cast<uint32_t>(random() % 5));
-    roster.EvictIfDead(static_cast<uint32_t>(random() % 5));
+    roster.EvictDeadBelow(random() % 2 == 0 ? head : random());
+    roster.AnySleeping();
+    roster.NoteFutileWake();
     ASSERT_LE(roster.CountSettled(), 5u);
   }
 }

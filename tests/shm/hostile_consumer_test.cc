@@ -98,7 +98,8 @@ class HostileConsumerTest : public ::testing::TestWithParam<std::tuple<Policy, u
 };
 
 TEST_P(HostileConsumerTest, NobodyCrashesOrHangsAndNoWrongDataPassesUnnoticed) {
-  const auto [policy, slot_bytes] = GetParam();
+  const Policy policy = std::get<0>(GetParam());
+  const uint64_t slot_bytes = std::get<1>(GetParam());
   auto created = DataBlockProducer::Create({.channel = "hostile.test",
                                             .policy = policy,
                                             .capacity_slots = 4,
