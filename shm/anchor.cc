@@ -61,6 +61,7 @@ absl::Status WithPath(const absl::Status& status, const std::string& path) {
 
 absl::StatusOr<Anchor> Anchor::Lock(const ChannelFiles& files, std::optional<gid_t> group) {
   const std::string path = files.AnchorPath();
+  bool held_by_reader = false;
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
     absl::StatusOr<UniqueFd> fd = OpenOrCreate(path, group);
     if (absl::IsAlreadyExists(fd.status())) continue;
@@ -68,10 +69,9 @@ absl::StatusOr<Anchor> Anchor::Lock(const ChannelFiles& files, std::optional<gid
     const absl::StatusOr<bool> locked = TryLockByte(fd->get(), kAnchorLockByte);
     if (!locked.ok()) return locked.status();
     if (!*locked && WaitedForTurn(fd->get())) continue;
-    if (!*locked && !ByteIsLocked(fd->get(), kAnchorLockByte)) {
-      return absl::UnavailableError(absl::StrCat(
-          path, " is locked by a process that may only read it; find it with lslocks and end it"));
-    }
+    // Its holder gave it back since; or it is a reader's, and stays so.
+    held_by_reader = !*locked && !ByteIsLocked(fd->get(), kAnchorLockByte);
+    if (held_by_reader) continue;
     if (!*locked) {
       return absl::AlreadyExistsError(
           absl::StrCat("channel '", files.channel(), "' has a live producer; stop it, or use another name"));
@@ -88,6 +88,10 @@ absl::StatusOr<Anchor> Anchor::Lock(const ChannelFiles& files, std::optional<gid
     }
     if (absl::Status status = CheckBlock(*anchor.block()); !status.ok()) return WithPath(status, path);
     return anchor;
+  }
+  if (held_by_reader) {
+    return absl::UnavailableError(
+        absl::StrCat(path, " is locked by a process that may only read it; find it with lslocks and end it"));
   }
   return absl::UnavailableError(
       absl::StrCat(path, " appears and vanishes all the time; is it being cleaned up?"));
