@@ -1,7 +1,9 @@
 #include "shm/anchor.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -132,11 +134,18 @@ TEST_F(AnchorTest, ATurnIsHeldByOneAtATime) {
 
 TEST_F(AnchorTest, TwoNeverBothHoldTheNameWhileItIsRemovedUnderThem) {
   constexpr int kWins = 500;
+  constexpr int kReplacements = 20;
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
   std::atomic<int> holders = 0;
-  std::atomic<int> running = 2;
+  std::atomic<int> wins = 0;
   std::atomic<int> clashes = 0;
+  std::atomic<int> replacements = 0;
+  std::atomic<ino_t> last_file = 0;
+  const auto done = [&] {
+    return (wins >= kWins && replacements >= kReplacements) || absl::Now() > deadline;
+  };
   const auto produce = [&] {
-    for (int wins = 0; wins < kWins;) {
+    while (!done()) {
       const auto anchor = Lock();
       if (!anchor.ok()) {
         EXPECT_TRUE(absl::IsAlreadyExists(anchor.status())) << anchor.status();
@@ -144,24 +153,34 @@ TEST_F(AnchorTest, TwoNeverBothHoldTheNameWhileItIsRemovedUnderThem) {
         continue;
       }
       if (++holders != 1) ++clashes;
-      EXPECT_TRUE(std::filesystem::exists(files_.AnchorPath())) << "a producer holds a file without a name";
-      --holders;
+      struct stat file = {};
+      EXPECT_EQ(stat(files_.AnchorPath().c_str(), &file), 0) << "a producer holds a file without a name";
+      if (last_file.exchange(file.st_ino) != file.st_ino) ++replacements;
       ++wins;
+      --holders;
     }
-    --running;
   };
   std::thread first(produce);
   std::thread second(produce);
-  int removals = 0;
-  while (running > 0) {
-    const bool was_there = std::filesystem::exists(files_.AnchorPath());
-    Remove();
-    removals += was_there && !std::filesystem::exists(files_.AnchorPath()) ? 1 : 0;
-  }
+  while (!done()) Remove();
   first.join();
   second.join();
   EXPECT_EQ(clashes, 0);
-  EXPECT_GT(removals, 0) << "the race never happened";
+  EXPECT_GE(replacements, kReplacements) << "the race never happened";
+}
+
+TEST_F(AnchorTest, AReaderThatLocksItIsToldFromALiveProducer) {
+  { ASSERT_TRUE(Lock().ok()); }
+  const auto reader = OpenChannelFile(files_.AnchorPath(), Access::kReadOnly);
+  ASSERT_TRUE(reader.ok());
+  struct flock read_lock = {};
+  read_lock.l_type = F_RDLCK;
+  read_lock.l_whence = SEEK_SET;
+  ASSERT_EQ(fcntl(reader->get(), F_OFD_SETLK, &read_lock), 0) << "the whole file";
+  const auto lock = Lock();
+  EXPECT_TRUE(absl::IsUnavailable(lock.status())) << lock.status();
+  EXPECT_THAT(std::string(lock.status().message()), HasSubstr("may only read it"));
+  EXPECT_FALSE(Anchor::TakeTurn(files_).ok()) << "and nobody waits for it";
 }
 
 TEST_F(AnchorTest, WhatIsNoAnchorIsRefusedByNameForReadersAndProducers) {
