@@ -9,6 +9,7 @@
 #include "client/cli/publish.h"
 #include "client/cli/tail.h"
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   CLI::App app("pylabhub: named, typed, secured shared-memory channels between processes", "pylabhub");
   app.require_subcommand(1);

@@ -135,6 +135,7 @@ int Monitor(const MonitorOptions& options) {
 }  // namespace
 }  // namespace pylabhub::examples
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   pylabhub::examples::MonitorOptions options;
   CLI::App app("Checks and shows the samples of host_sampler", "host_monitor");

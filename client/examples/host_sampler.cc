@@ -117,6 +117,7 @@ int Sample(const SamplerOptions& options) {
 }  // namespace
 }  // namespace pylabhub::examples
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   pylabhub::examples::SamplerOptions options;
   CLI::App app("Samples this host from /proc into a channel", "host_sampler");
