@@ -50,7 +50,7 @@ class Wait {
   }
 
  private:
-  static constexpr int kLooksPerClockRead = 16;
+  static constexpr int kLooksPerClockRead = 64;
 
   Clock::time_point SpinEnd() const;
 
