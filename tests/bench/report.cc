@@ -81,8 +81,10 @@ std::vector<Figure> Summarise(const Bench& bench, const std::vector<Series>& all
 
 void PrintTable(const std::vector<Figure>& figures, std::ostream& out) {
   for (const Figure& figure : figures) {
-    const std::string ratio =
-        std::isnan(figure.ratio_to_limit) ? "-" : absl::StrFormat("%.2f", figure.ratio_to_limit);
+    const double known = figure.ratio_to_limit;
+    const std::string ratio = std::isnan(known) ? "-"
+                              : known < 0.1     ? absl::StrFormat("%.4f", known)
+                                                : absl::StrFormat("%.2f", known);
     out << absl::StrFormat("%-24s %-10s %8s x %9s %-7s  %s .. %s\n", figure.bench, figure.subject, ratio,
                            Short(figure.value), figure.unit, Short(figure.lowest), Short(figure.highest));
   }
