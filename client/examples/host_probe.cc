@@ -39,7 +39,7 @@ absl::StatusOr<uint64_t> NumberOf(absl::string_view key, absl::string_view text)
 }
 
 // More than these files hold, but on hosts with hundreds of processors, which get a clear error.
-using Buffer = std::array<char, 64 * 1024>;
+using Buffer = std::array<char, 65'536>;
 
 absl::StatusOr<absl::string_view> ReadAgain(int fd, Buffer& buffer) {
   const ssize_t got = pread(fd, buffer.data(), buffer.size(), 0);
