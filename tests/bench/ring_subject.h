@@ -1,5 +1,5 @@
-// `ring`: a bare ring for one writer and one reader, as good as a ring without features gets here. It is the
-// mark for what pylabhub's features cost.
+// `ring`: a bare ring for one writer and one reader, with no name, no liveness, no counters and no hints to the cache. It
+// is the mark for what pylabhub's features cost.
 //
 // A slot is a line with the message's sequence, and the payload right after it.
 //
