@@ -88,7 +88,7 @@ class PylabhubTransport {
 
   absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane) {
     auto consumer = shm::DataBlockConsumer::Open(
-        NameOf(lane), {.open_timeout = kTimeout, .wait = WaitOptionsOf(bench_.waiting)});
+        NameOf(lane), {.open_timeout = kOpenTimeout, .wait = WaitOptionsOf(bench_.waiting)});
     if (!consumer.ok()) return consumer.status();
     return std::make_unique<Reader>(*std::move(consumer), bench_.payload_bytes);
   }
@@ -96,6 +96,8 @@ class PylabhubTransport {
  private:
   static constexpr absl::Duration kTimeout = absl::Seconds(2);
   static_assert(kPatienceSeconds == 2);
+  // A hundred megabytes to be reserved and touched, on a machine that may be busy with other tests.
+  static constexpr absl::Duration kOpenTimeout = absl::Seconds(20);
 
   std::string NameOf(Lane lane) const {
     return absl::StrCat(name_, lane == Lane::kThere ? ".there" : ".back");
