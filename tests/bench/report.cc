@@ -54,7 +54,8 @@ Figure FigureOf(const Quantity& quantity, const Series& series, const Series* li
 
 std::string Short(double value) {
   if (value < 10) return absl::StrFormat("%.3f", value);
-  return absl::StrFormat(value < 100 ? "%.2f" : "%.0f", value);
+  if (value < 100) return absl::StrFormat("%.2f", value);
+  return absl::StrFormat("%.0f", value);
 }
 
 }  // namespace
