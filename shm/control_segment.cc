@@ -7,6 +7,7 @@
 #include "shm/channel_config.h"
 #include "shm/geometry.h"
 #include "shm/managed_memory.h"
+#include "shm/private_copy.h"
 #include "shm/superblock.h"
 
 namespace pylabhub::shm {
@@ -41,9 +42,11 @@ absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
   if (!superblock.ok()) return superblock.status();
   ControlView view;
   view.header = At<ControlHeader>(memory.data(), superblock->header_offset_bytes);
-  view.max_consumers = view.header->max_consumers;
+  ControlHeader fixed{};
+  CopyFixedPart(fixed, *view.header, offsetof(ControlHeader, membership_changes));
+  view.max_consumers = fixed.max_consumers;
   view.segment_id = superblock->segment_id;
-  const uint64_t offset = view.header->entries_offset_bytes;
+  const uint64_t offset = fixed.entries_offset_bytes;
   if (view.max_consumers < 1 || view.max_consumers > kMaxConsumers || offset < kPageBytes ||
       offset % kSpacingBytes != 0 || offset > memory.size() ||
       view.max_consumers * sizeof(ConsumerEntry) > memory.size() - offset) {

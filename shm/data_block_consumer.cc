@@ -93,7 +93,7 @@ class DataBlockConsumer::State {
   absl::Status Open() {
     const absl::Time deadline = absl::Now() + options_.open_timeout;
     for (int attempts = 0;;) {
-      const absl::Status status = TryOpen();
+      absl::Status status = TryOpen();
       if (!absl::IsNotFound(status)) return status;
       // Not found a moment after the anchor named it: look at the anchor again, for a while.
       if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(files_);

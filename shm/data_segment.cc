@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "shm/managed_memory.h"
+#include "shm/private_copy.h"
 #include "shm/superblock.h"
 
 namespace pylabhub::shm {
@@ -161,9 +162,8 @@ absl::StatusOr<DataView> ViewData(std::span<const std::byte> memory) {
   DataView view;
   view.base = memory.data();
   view.header = At<DataHeader>(memory.data(), superblock->header_offset_bytes);
-  // Once: what is checked is what is used, whatever a peer writes meanwhile.
   DataHeader fixed{};
-  std::memcpy(static_cast<void*>(&fixed), view.header, offsetof(DataHeader, progress));
+  CopyFixedPart(fixed, *view.header, offsetof(DataHeader, progress));
   absl::StatusOr<ChannelConfig> config = ReadConfig(fixed);
   if (!config.ok()) return config.status();
   view.config = *std::move(config);

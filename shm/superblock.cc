@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "shm/private_copy.h"
 
 namespace pylabhub::shm {
 
@@ -29,33 +30,34 @@ absl::StatusOr<CheckedSuperblock> CheckSuperblock(std::span<const std::byte> mem
     return absl::FailedPreconditionError(
         absl::StrCat("the segment is truncated: ", memory.size(), " bytes are less than its first page"));
   }
-  const auto* superblock = reinterpret_cast<const Superblock*>(memory.data());
-  const uint64_t found = superblock->magic.load(std::memory_order_acquire);
+  const auto* shared = reinterpret_cast<const Superblock*>(memory.data());
+  const uint64_t found = shared->magic.load(std::memory_order_acquire);
   if (found == 0)
     return absl::FailedPreconditionError("the segment is not finished: its creator is at work, or died");
   if (found != magic) {
     return absl::FailedPreconditionError(
         absl::StrFormat("not a segment of pylabhub: it starts with %016x", found));
   }
-  const uint32_t version = superblock->abi_version;
-  if (version != kAbiVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the segment has layout version ", version,
+  Superblock fixed{};
+  CopyFixedPart(fixed, *shared);
+  if (fixed.abi_version != kAbiVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("the segment has layout version ", fixed.abi_version,
                                                       ", this program reads ", kAbiVersion,
                                                       "; use the same pylabhub on both sides"));
   }
-  if (superblock->layout_hash != LayoutHash()) {
+  if (fixed.layout_hash != LayoutHash()) {
     return absl::FailedPreconditionError("the segment was written by a build with another layout");
   }
-  if (superblock->file_bytes != memory.size()) {
-    return absl::FailedPreconditionError(absl::StrCat("the segment is truncated: it has ", memory.size(),
-                                                      " of ", superblock->file_bytes, " bytes"));
+  if (fixed.file_bytes != memory.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the segment is truncated: it has ", memory.size(), " of ", fixed.file_bytes, " bytes"));
   }
-  const uint64_t offset = superblock->header_offset_bytes;
+  const uint64_t offset = fixed.header_offset_bytes;
   if (offset < kPageBytes || offset % kSpacingBytes != 0 || offset > memory.size() ||
       header_bytes > memory.size() - offset) {
     return absl::FailedPreconditionError(absl::StrCat("the segment is damaged: its header is at ", offset));
   }
-  return CheckedSuperblock{offset, superblock->segment_id};
+  return CheckedSuperblock{offset, fixed.segment_id};
 }
 
 }  // namespace pylabhub::shm

@@ -20,7 +20,7 @@ char ChildProcess::Line::Await() const {
   do {
     got = read(in_, &step, 1);
   } while (got < 0 && errno == EINTR);
-  return got == 1 ? step : 0;
+  return got == 1 ? step : '\0';
 }
 
 ChildProcess::ChildProcess(const std::function<int(const Line&)>& body) {
