@@ -67,10 +67,9 @@ struct alignas(kLineBytes) SlotDescriptor {
 static_assert(sizeof(SlotDescriptor) == 64 && offsetof(SlotDescriptor, chunk) == 24);
 inline constexpr uint32_t kInlineChunk = UINT32_MAX;
 
-// What the producer has done. Changes with every slot, its first line above all.
+// What the producer has done. Changes with every slot.
 struct alignas(kSpacingBytes) ProducerProgress {
-  std::atomic<uint64_t> head;     // slots committed: the sequence number of the next one
-  std::atomic<uint64_t> writing;  // of a lossless channel: the slot whose cell is being written, or was last
+  std::atomic<uint64_t> head;  // slots committed: the sequence number of the next one
   std::atomic<uint64_t> committed_bytes;
   std::atomic<uint64_t> aborted_slots;
   std::atomic<uint64_t> waits;

@@ -157,11 +157,8 @@ bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor
 }
 
 bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const {
-  // Edges P and T: the acquires that read the cell keep these loads behind them.
-  if (cell->stamp.load(std::memory_order_seq_cst) != sequence + 1) return false;
-  if (!IsLossless(view_.config.policy)) return true;
-  const uint64_t writing = view_.header->progress.writing.load(std::memory_order_seq_cst);
-  return writing < sequence + geometry_.capacity_slots;
+  // Edges P and T: the acquires that read the cell keep this load behind them.
+  return cell->stamp.load(std::memory_order_seq_cst) == sequence + 1;
 }
 
 std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const Descriptor& descriptor) {

@@ -97,13 +97,8 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
   }
   prepared_ = false;
   SlotDescriptor* const written = cell();
-  if (lossless_) {
-    // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees this.
-    progress_->writing.store(next_, std::memory_order_relaxed);
-  } else {
-    // Relaxed, edge T: likewise.
-    written->stamp.store(kNoSlot, std::memory_order_relaxed);
-  }
+  // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees that the stamp is withdrawn.
+  written->stamp.store(kNoSlot, std::memory_order_relaxed);
   // The payload first: a consumer that waits looks at the descriptor's line again and again, and would take it
   // away in between.
   if (!staging_.empty()) {

@@ -2,7 +2,7 @@
 //
 //   producer                                         consumer
 //   1. read cursors (acquire)     <------- B -----   5. store cursor, or take the pin away (release)
-//   2. say what is being written  ------- T ----->   4. pinned or copied: was it overwritten meanwhile?
+//   2. withdraw the stamp         ------- T ----->   4. look at the stamp again: was it overwritten meanwhile?
 //   3. write payload, descriptor                     3. read the payload, or copy it
 //   4. store the stamp (release)  ------- A ----->   1. load the stamp (acquire)
 //   5. store head (release)                          2. pin the chunk (full fence), look at the stamp again
@@ -11,9 +11,8 @@
 // B: a producer that sees cursor == c may write over every slot below c.
 // P: either the consumer that has pinned a chunk sees that its descriptor changed, or the producer that looks at
 //    the pins (after that change and a full fence) sees the pin.
-// T: step 2 withdraws the cell's stamp (overwriting policy), or stores progress.writing (lossless policy, whose
-//    waiting consumers poll the stamp's line and are to find it changed once). A consumer that is not waited for
-//    looks at it after it has copied payload or descriptor: if it is unchanged, no word of the copy is newer.
+// T: step 2 withdraws the cell's stamp. A consumer that finds the stamp unchanged after it has copied payload or
+//    descriptor, or when it releases what it read in place, has read no newer word.
 // W: a consumer that is going to sleep and the producer that commits: see waiting in ring_reader.h.
 //
 // A small payload is written into a private buffer, and copied into its cell at commit: a producer that dies
