@@ -11,7 +11,7 @@
 #include "client/error_reason.h"
 #include "client/process_info.h"
 #include "client/session_id.h"
-#include "shm/channel_files.h"
+#include "shm/channel/channel_files.h"
 
 namespace pylabhub {
 namespace {

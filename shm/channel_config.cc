@@ -5,7 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "shm/layout.h"
+#include "shm/segment/layout.h"
 
 namespace pylabhub::shm {
 namespace {

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "shm/anchor.h"
-#include "shm/channel_files.h"
-#include "shm/named_segment.h"
+#include "shm/channel/anchor.h"
+#include "shm/channel/channel_files.h"
+#include "shm/channel/named_segment.h"
 
 namespace pylabhub::shm {
 namespace {

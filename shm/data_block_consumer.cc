@@ -7,15 +7,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "shm/anchor.h"
-#include "shm/channel_files.h"
-#include "shm/fork_guard.h"
-#include "shm/futex.h"
-#include "shm/invariant.h"
-#include "shm/membership.h"
-#include "shm/named_segment.h"
-#include "shm/succession.h"
-#include "shm/wait.h"
+#include "shm/channel/anchor.h"
+#include "shm/channel/channel_files.h"
+#include "shm/channel/invariant.h"
+#include "shm/channel/membership.h"
+#include "shm/channel/named_segment.h"
+#include "shm/channel/succession.h"
+#include "shm/channel/wait.h"
+#include "shm/os/fork_guard.h"
+#include "shm/os/futex.h"
 
 namespace pylabhub::shm {
 namespace {

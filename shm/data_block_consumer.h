@@ -28,7 +28,7 @@
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
 #include "shm/read_order.h"
-#include "shm/ring_reader.h"
+#include "shm/ring/ring_reader.h"
 #include "shm/schema.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"

@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "shm/anchor.h"
-#include "shm/channel_files.h"
-#include "shm/consumer_roster.h"
-#include "shm/fork_guard.h"
-#include "shm/full_fence.h"
-#include "shm/futex.h"
-#include "shm/invariant.h"
-#include "shm/kernel_lock.h"
-#include "shm/named_segment.h"
-#include "shm/succession.h"
-#include "shm/wait.h"
+#include "shm/channel/anchor.h"
+#include "shm/channel/channel_files.h"
+#include "shm/channel/invariant.h"
+#include "shm/channel/named_segment.h"
+#include "shm/channel/succession.h"
+#include "shm/channel/wait.h"
+#include "shm/os/fork_guard.h"
+#include "shm/os/full_fence.h"
+#include "shm/os/futex.h"
+#include "shm/os/kernel_lock.h"
+#include "shm/ring/consumer_roster.h"
 
 namespace pylabhub::shm {
 namespace {

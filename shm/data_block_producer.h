@@ -24,7 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
-#include "shm/ring_writer.h"
+#include "shm/ring/ring_writer.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
 

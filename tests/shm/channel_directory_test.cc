@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "shm/channel_files.h"
+#include "shm/channel/channel_files.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
 #include "tests/support/shm_folder.h"

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <set>
 
-#include "shm/consumer_roster.h"
-#include "shm/control_segment.h"
-#include "shm/layout.h"
 #include "shm/read_order.h"
+#include "shm/ring/consumer_roster.h"
+#include "shm/segment/control_segment.h"
+#include "shm/segment/layout.h"
 #include "tests/shm/segment_memory.h"
 
 namespace pylabhub::shm {

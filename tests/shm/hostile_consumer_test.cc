@@ -15,12 +15,12 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "shm/channel_files.h"
-#include "shm/control_segment.h"
+#include "shm/channel/channel_files.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
-#include "shm/mapping.h"
+#include "shm/os/mapping.h"
 #include "shm/read_order.h"
+#include "shm/segment/control_segment.h"
 #include "tests/support/child_process.h"
 #include "tests/support/seed.h"
 #include "tests/support/shm_folder.h"

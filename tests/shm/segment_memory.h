@@ -10,7 +10,7 @@
 #include <memory>
 #include <span>
 
-#include "shm/layout.h"
+#include "shm/segment/layout.h"
 
 namespace pylabhub::shm {
 

@@ -1,0 +1,141 @@
+#include "shm/channel/membership.h"
+
+#include <unistd.h>
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "shm/os/futex.h"
+#include "shm/os/kernel_lock.h"
+
+namespace pylabhub::shm {
+namespace {
+
+absl::Status AllPlacesTaken(const OpenedSegment& segment) {
+  const ChannelConfig& config = segment.data_view.config;
+  return absl::ResourceExhaustedError(
+      absl::StrCat("channel '", config.channel, "' has all its ", config.max_consumers, " consumers (policy ",
+                   NameOf(config.policy), "); end one, or create it with more max_consumers"));
+}
+
+// A producer that is idle does not give places up; the time that they are kept for is over all the same.
+bool ReservationsAreOver(const DataView& view) {
+  return absl::Now() > view.created + view.config.reservation_ttl;
+}
+
+const Reservation& ReservationOf(const OpenedSegment& segment, uint32_t place) {
+  return segment.data_view.reservations()[place];
+}
+
+absl::StatusOr<bool> TryTake(const OpenedSegment& segment, uint32_t place) {
+  return TryLockByte(segment.control.fd(), kFirstConsumerLockByte + place);
+}
+
+absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant& applicant) {
+  const uint32_t places = segment.control_view.max_consumers;
+  if (applicant.keeps_place && applicant.place < places &&
+      ReservationOf(segment, applicant.place).Expected() == applicant.token) {
+    const absl::StatusOr<bool> taken = TryTake(segment, applicant.place);
+    if (!taken.ok()) return taken.status();
+    if (*taken) return applicant.place;
+  }
+  const bool over = ReservationsAreOver(segment.data_view);
+  for (uint32_t place = 0; place < places; ++place) {
+    if (!over && ReservationOf(segment, place).Expected() != kNotReserved) continue;
+    const absl::StatusOr<bool> taken = TryTake(segment, place);
+    if (!taken.ok()) return taken.status();
+    if (*taken) return place;
+  }
+  return AllPlacesTaken(segment);
+}
+
+bool NeedsPin(const DataView& view, ReadOrder order) {
+  return !view.geometry.inline_payloads() && !(IsLossless(view.config.policy) && order == ReadOrder::kNext);
+}
+
+// Pins that are declared by those who live, this consumer's own among them.
+uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
+  uint32_t pins = 0;
+  for (uint32_t place = 0; place < segment.control_view.max_consumers; ++place) {
+    const uint32_t declared =
+        segment.control_view.entries[place].pins_declared.load(std::memory_order_seq_cst);
+    if (declared != 0 && (place == own_place || segment.ConsumerLives(place))) pins += declared;
+  }
+  return pins;
+}
+
+void AnnounceChange(const ControlView& control) {
+  // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
+  control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+  FutexWakeAll(LowHalf(control.header->membership_changes));
+}
+
+// Where to begin; after the producer could see that the place is taken.
+StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applicant, uint32_t place,
+                          bool was_kept) {
+  // Sequentially consistent, like the announcement before: the producer may have seen the consumer by now, or will, or
+  // has given its place up.
+  const Reservation& reservation = ReservationOf(segment, place);
+  const uint64_t token = reservation.token.load(std::memory_order_seq_cst);
+  const uint64_t head = segment.data_view.header->progress.head.load(std::memory_order_seq_cst);
+  // The newest slot that there is counts as news for who reads the latest.
+  if (applicant.order == ReadOrder::kLatest) return {.sequence = head > 0 ? head - 1 : 0, .missed_slots = 0};
+  const bool kept = was_kept && (token == applicant.token || token == kReservationTaken);
+  if (kept && reservation.holds_slots.load(std::memory_order_relaxed) != 0) return {};
+  return {.sequence = head, .missed_slots = applicant.keeps_place ? head : 0};
+}
+
+}  // namespace
+
+absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
+  const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
+  if (!place.ok()) return place.status();
+  const bool was_kept = ReservationOf(segment, *place).Expected() == applicant.token;
+  ConsumerEntry& entry = segment.control_view.entries[*place];
+  const std::atomic<uint64_t>& head = segment.data_view.header->progress.head;
+
+  const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
+  entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
+  entry.token.store(applicant.token, std::memory_order_relaxed);
+  entry.wait_state.store(kNotYet, std::memory_order_relaxed);
+  entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
+  entry.pid.store(getpid(), std::memory_order_relaxed);
+  for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
+  for (std::atomic<uint64_t>* counter :
+       {&entry.received_slots, &entry.received_bytes, &entry.missed_slots, &entry.waits, &entry.sleeps}) {
+    counter->store(0, std::memory_order_relaxed);
+  }
+  const uint32_t pins = NeedsPin(segment.data_view, applicant.order) ? 1 : 0;
+  entry.pins_declared.store(pins, std::memory_order_seq_cst);
+  if (pins != 0 && CountPins(segment, *place) > segment.data_view.config.max_pins) {
+    entry.pins_declared.store(0, std::memory_order_relaxed);
+    UnlockByte(segment.control.fd(), kFirstConsumerLockByte + *place);
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "channel '", segment.data_view.config.channel, "' has all its ", segment.data_view.config.max_pins,
+        " consumers that hold large slots; end one, or create it with more max_pins"));
+  }
+  entry.cursor.store(was_kept ? 0 : head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
+  AnnounceChange(segment.control_view);
+
+  const StartingPoint start = ChooseStart(segment, applicant, *place, was_kept);
+  entry.cursor.store(start.sequence, std::memory_order_release);
+  // Release: pairs with CountSettled. A producer that waits for its first consumers may write only now: had it written
+  // before the look at head above, this consumer would have started behind that slot.
+  entry.wait_state.store(kAwake, std::memory_order_release);
+  AnnounceChange(segment.control_view);
+  return Membership{.place = *place, .entry = &entry, .start = start};
+}
+
+void Leave(const OpenedSegment& segment, const Membership& membership) {
+  ConsumerEntry& entry = *membership.entry;
+  for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_release);
+  entry.pins_declared.store(0, std::memory_order_relaxed);
+  const uint64_t uses = entry.state.load(std::memory_order_relaxed) >> 8;
+  entry.state.store(StateOf(uses, Phase::kLeft), std::memory_order_release);
+  AnnounceChange(segment.control_view);
+  FutexWakeAll(LowHalf(entry.cursor));
+}
+
+}  // namespace pylabhub::shm

@@ -1,0 +1,106 @@
+#include "shm/channel/named_segment.h"
+
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "shm/os/kernel_lock.h"
+
+namespace pylabhub::shm {
+namespace {
+
+absl::Status WithPath(const absl::Status& status, const std::string& path) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
+absl::StatusOr<Mapping> MapFile(const std::string& path, Access access) {
+  absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, access);
+  if (!fd.ok()) return fd.status();
+  absl::StatusOr<Mapping> mapping = Mapping::Of(*std::move(fd), access);
+  if (!mapping.ok()) return WithPath(mapping.status(), path);
+  return mapping;
+}
+
+absl::StatusOr<Mapping> CreateData(const ChannelFiles& files, const ChannelConfig& config,
+                                   const SegmentId& segment_id) {
+  const std::string path = files.DataPath(segment_id);
+  absl::StatusOr<UniqueFd> fd =
+      CreateChannelFile(path, config.group.has_value() ? kGroupReadMode : kPrivateMode, config.group);
+  if (!fd.ok()) return fd.status();
+  // Before anything else: a segment without a holder of this lock is an orphan, and free to be removed.
+  const absl::StatusOr<bool> locked = TryLockByte(fd->get(), kProducerLockByte);
+  if (!locked.ok()) return locked.status();
+  if (!*locked) return absl::UnavailableError(absl::StrCat(path, ": another process holds its lock already"));
+  absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), DataFileBytes(config));
+  if (!mapping.ok()) return WithPath(mapping.status(), path);
+  return mapping;
+}
+
+absl::StatusOr<Mapping> CreateControl(const ChannelFiles& files, const ChannelConfig& config,
+                                      const SegmentId& segment_id) {
+  const std::string path = files.ControlPath(segment_id);
+  absl::StatusOr<UniqueFd> fd =
+      CreateChannelFile(path, config.group.has_value() ? kGroupWriteMode : kPrivateMode, config.group);
+  if (!fd.ok()) return fd.status();
+  absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), ControlFileBytes(config.max_consumers));
+  if (!mapping.ok()) return WithPath(mapping.status(), path);
+  return mapping;
+}
+
+}  // namespace
+
+absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, const ChannelConfig& config,
+                                                  const SegmentId& segment_id,
+                                                  const SegmentId& predecessor_id) {
+  absl::Cleanup remove = [&] { files.RemoveSegment(segment_id); };
+  absl::StatusOr<Mapping> data = CreateData(files, config, segment_id);
+  if (!data.ok()) return data.status();
+  absl::StatusOr<Mapping> control = CreateControl(files, config, segment_id);
+  if (!control.ok()) return control.status();
+
+  CreatedSegment created;
+  created.data_segment = BuildData(data->bytes(), config, segment_id, predecessor_id);
+  created.control_view = BuildControl(control->bytes(), config.max_consumers, segment_id);
+  // From here on only consumers write it.
+  if (absl::Status status = control->MakeReadOnly(); !status.ok()) return status;
+  created.data = *std::move(data);
+  created.control = *std::move(control);
+  std::move(remove).Cancel();
+  return created;
+}
+
+bool OpenedSegment::ProducerLives() const { return ByteIsLocked(data.fd(), kProducerLockByte); }
+
+bool OpenedSegment::ConsumerLives(uint32_t place) const {
+  return ByteIsLocked(control.fd(), kFirstConsumerLockByte + place);
+}
+
+uint32_t OpenedSegment::CountLivingConsumers() const {
+  uint32_t count = 0;
+  for (uint32_t place = 0; place < control_view.max_consumers; ++place) count += ConsumerLives(place) ? 1 : 0;
+  return count;
+}
+
+absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const SegmentId& segment_id,
+                                               Access control_access) {
+  absl::StatusOr<Mapping> data = MapFile(files.DataPath(segment_id), Access::kReadOnly);
+  if (!data.ok()) return data.status();
+  absl::StatusOr<DataView> data_view = ViewData(data->bytes());
+  if (!data_view.ok()) return WithPath(data_view.status(), files.DataPath(segment_id));
+  absl::StatusOr<Mapping> control = MapFile(files.ControlPath(segment_id), control_access);
+  if (!control.ok()) return control.status();
+  const absl::StatusOr<ControlView> control_view = ViewControl(control->bytes());
+  if (!control_view.ok()) return WithPath(control_view.status(), files.ControlPath(segment_id));
+  const bool belong_together = data_view->segment_id == segment_id &&
+                               control_view->segment_id == segment_id &&
+                               data_view->config.channel == files.channel() &&
+                               data_view->config.max_consumers == control_view->max_consumers;
+  if (!belong_together) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(files.DataPath(segment_id), ": its data and control files do not belong together"));
+  }
+  data_view->config.directory = files.directory();
+  return OpenedSegment{*std::move(data), *std::move(control), *std::move(data_view), *control_view};
+}
+
+}  // namespace pylabhub::shm

@@ -1,0 +1,105 @@
+#include "shm/channel/succession.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "shm/channel/anchor.h"
+#include "shm/os/kernel_lock.h"
+#include "shm/read_order.h"
+
+namespace pylabhub::shm {
+namespace {
+
+// Producers that came and went while a consumer stayed behind; more than these are not looked for.
+constexpr size_t kMaxChain = 64;
+
+bool IsMissingOrDamaged(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
+bool IsLockedByAnybody(const std::string& path) {
+  const absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadOnly);
+  if (absl::IsNotFound(fd.status())) return false;
+  return !fd.ok() || AnyByteIsLocked(fd->get());
+}
+
+bool HasLivingHeir(const ChannelFiles& files, const OpenedSegment& segment) {
+  const std::span<const Reservation> reservations = segment.data_view.reservations();
+  const bool keeps_places =
+      std::any_of(reservations.begin(), reservations.end(),
+                  [](const Reservation& reservation) { return reservation.Expected() != kNotReserved; });
+  if (!keeps_places) return false;
+  const absl::StatusOr<Succession> before = Succession::Of(files, segment.data_view.predecessor_id);
+  if (!before.ok()) return true;
+  return std::any_of(before->heirs().begin(), before->heirs().end(), [&](const Succession::Heir& heir) {
+    return heir.place < reservations.size() && reservations[heir.place].Expected() == heir.token;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<Succession> Succession::Of(const ChannelFiles& files, const SegmentId& newest_id) {
+  Succession succession;
+  for (SegmentId id = newest_id; !id.is_nil() && succession.segments_.size() < kMaxChain;) {
+    absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
+    if (IsMissingOrDamaged(segment.status())) break;
+    if (!segment.ok()) return segment.status();
+    id = segment->data_view.predecessor_id;
+    succession.segments_.push_back(*std::move(segment));
+  }
+  std::reverse(succession.segments_.begin(), succession.segments_.end());
+  for (size_t i = 0; i < succession.segments_.size(); ++i) succession.AddAttached(i);
+  return succession;
+}
+
+void Succession::AddAttached(size_t segment) {
+  const ControlView& control = segments_[segment].control_view;
+  for (uint32_t place = 0; place < control.max_consumers; ++place) {
+    if (!segments_[segment].ConsumerLives(place)) continue;
+    const ConsumerEntry& entry = control.entries[place];
+    const uint64_t token = entry.token.load(std::memory_order_relaxed);
+    // A consumer that holds its lock but has not written its token has not read anything yet: it has nothing to lose.
+    if (token <= kReservationTaken) continue;
+    const auto known =
+        std::find_if(heirs_.begin(), heirs_.end(), [&](const Heir& heir) { return heir.place == place; });
+    if (known != heirs_.end() && known->token == token) continue;
+    // One place cannot be kept for two: the newer segment's consumer has it.
+    if (known != heirs_.end()) heirs_.erase(known);
+    const bool waited_for =
+        entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
+    heirs_.push_back({.place = place, .token = token, .waited_for = waited_for, .segment = segment});
+  }
+}
+
+bool Succession::HeirLives(const Heir& heir) const {
+  return std::any_of(segments_.begin() + static_cast<ptrdiff_t>(heir.segment), segments_.end(),
+                     [&](const OpenedSegment& segment) {
+                       return heir.place < segment.control_view.max_consumers &&
+                              segment.ConsumerLives(heir.place);
+                     });
+}
+
+bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id) {
+  const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, segment_id, Access::kReadOnly);
+  // Heirs before consumers: who moves attaches here before it leaves there.
+  if (segment.ok()) {
+    return !segment->ProducerLives() && !HasLivingHeir(files, *segment) &&
+           segment->CountLivingConsumers() == 0;
+  }
+  return IsMissingOrDamaged(segment.status()) && !IsLockedByAnybody(files.DataPath(segment_id)) &&
+         !IsLockedByAnybody(files.ControlPath(segment_id));
+}
+
+void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id) {
+  const absl::StatusOr<Anchor> turn = Anchor::TakeTurn(files);
+  if (!turn.ok()) return;
+  if (IsAbandoned(files, segment_id)) files.RemoveSegment(segment_id);
+  // While a producer is there, a segment that looks abandoned may be the one that it is just creating.
+  if (!turn->TryLockAsProducer()) return;
+  for (const SegmentId& id : files.ListSegments()) {
+    if (IsAbandoned(files, id)) files.RemoveSegment(id);
+  }
+  if (files.ListSegments().empty()) turn->Remove();
+}
+
+}  // namespace pylabhub::shm

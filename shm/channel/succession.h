@@ -1,0 +1,58 @@
+// What a producer takes over from the ones before it: the consumers that still read what those left behind, each of
+// whom finds its place kept in the new segment.
+//
+// A consumer keeps its place number through a channel's segments, and a random token says that it is the same
+// consumer. It moves from a segment to the next one, and attaches there before it leaves here: who looks from the
+// oldest to the newest cannot miss it.
+//
+// Thread safety: thread-compatible.
+#ifndef PYLABHUB_SHM_CHANNEL_SUCCESSION_H_
+#define PYLABHUB_SHM_CHANNEL_SUCCESSION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "shm/channel/channel_files.h"
+#include "shm/channel/named_segment.h"
+#include "shm/segment_id.h"
+
+namespace pylabhub::shm {
+
+class Succession {
+ public:
+  struct Heir {
+    uint32_t place;
+    uint64_t token;
+    bool waited_for;  // it reads every slot
+    size_t segment;   // the oldest in which it was seen
+  };
+
+  Succession() = default;
+  // Looks at the segment `newest_id` (nil for none), and at those before it as far as they are still there. That one
+  // cannot be opened is an error, unless it is missing or damaged: nobody may lose a place for a full descriptor
+  // table.
+  static absl::StatusOr<Succession> Of(const ChannelFiles& files, const SegmentId& newest_id);
+
+  const std::vector<Heir>& heirs() const { return heirs_; }
+  // The kernel's word.
+  bool HeirLives(const Heir& heir) const;
+
+ private:
+  void AddAttached(size_t segment);
+
+  std::vector<OpenedSegment> segments_;  // oldest first
+  std::vector<Heir> heirs_;
+};
+
+// True if nobody uses the segment: its producer is gone, no consumer is attached, and none that lives has a place kept
+// in it. What cannot be opened for another reason than that it is missing or damaged is not abandoned.
+bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id);
+
+// For a participant that has given its own locks back: removes the segment if it is abandoned; and whatever else is,
+// and the anchor, if no producer holds the channel.
+void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id);
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_CHANNEL_SUCCESSION_H_

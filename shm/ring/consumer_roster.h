@@ -1,0 +1,135 @@
+// A producer's private list of its consumers: which places are taken, how far each has read, which sleep,
+// which chunks they hold. The control segment is written by the consumers, so everything in it is input: the
+// roster copies, checks and counts, and never follows an index that it read.
+//
+//   joining consumer                                   producer
+//   1. state = joining; cursor = head
+//   2. state = active
+//   3. ++membership_changes (full fence)               1. head = n (release)
+//   4. h = head  ------------------------- J ------->  2. full fence
+//   5. cursor = h                                      3. membership_changes changed? read the entries
+//
+// J: either the joiner's h counts slot n, or the producer's reading sees the joiner. So a producer that read
+//    the entries when its head was n and found nobody may write up to n + capacity without looking again: no
+//    joiner starts below n.
+//
+// Thread safety: thread-compatible; it belongs to the producer's thread.
+#ifndef PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
+#define PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "shm/segment/control_segment.h"
+#include "shm/segment/layout.h"
+
+namespace pylabhub::shm {
+
+class ConsumerRoster {
+ public:
+  // True if the holder of the place at this index lives. The kernel's word; asked only about places that hold
+  // something up.
+  using LivenessProbe = std::function<bool(uint32_t index)>;
+
+  ConsumerRoster(const ControlView& control, uint32_t max_pins, LivenessProbe is_alive);
+
+  // Keeps the place at `index`, at cursor 0, for the consumer with this token, until it joins or Release is
+  // called.
+  void Reserve(uint32_t index, uint64_t token);
+  void ReleaseReservation(uint32_t index);
+  bool IsReserved(uint32_t index) const;
+  bool AnyReserved() const { return reserved_count_ != 0; }
+
+  // Reads the entries again if anybody joined or left since. `head` is the number of slots committed.
+  void Refresh(uint64_t head) {
+    // Acquire: who sees the new count sees the entry that changed. A change that is not seen now is seen by the
+    // next call; where that matters the caller fences first.
+    const uint64_t changes = control_.header->membership_changes.load(std::memory_order_acquire);
+    if (changes != seen_changes_) [[unlikely]]
+      ReadEntries(changes, head);
+  }
+
+  // Consumers that are attached, not known to be dead, and have chosen the slot that they start with.
+  uint32_t CountSettled() const {
+    uint32_t count = 0;
+    // Acquire: pairs with the release at the end of Join.
+    for (const Place& place : active_)
+      count += place.entry->wait_state.load(std::memory_order_acquire) == kNotYet ? 0 : 1;
+    return count;
+  }
+
+  struct Slowest {
+    uint64_t cursor;  // every slot below it may be written over; UINT64_MAX if nobody is waited for
+    uint32_t index;   // whose cursor that is; kNobody, or that of a reserved place that nobody has taken yet
+  };
+  static constexpr uint32_t kNobody = UINT32_MAX;
+  // The slowest of those that a lossless producer waits for.
+  Slowest FindSlowest(uint64_t head);
+
+  // True if a consumer may sleep: then the caller fences, and looks at AnySleeping.
+  bool AnyMaySleep() const {
+    uint32_t states = 0;
+    // Relaxed: a consumer that goes to sleep unseen looks again after a short time, and is seen from then on.
+    for (const Place& place : active_) states |= place.entry->wait_state.load(std::memory_order_relaxed);
+    return states != kAwake;
+  }
+  // True if one of them has to be woken.
+  bool AnySleeping() const;
+  // For who woke and found nobody: what says now that it sleeps is not woken again before it has read on. It is about
+  // to look again by itself, or is stopped, and would cost a system call for every slot.
+  void NoteFutileWake();
+
+  // Marks the pinned chunks in `pinned`, which has one bool for each chunk; false if there are more pins than
+  // max_pins, of which only so many are honoured. Call after a full fence that follows the change of the
+  // descriptors (edge P in ring_writer.h).
+  bool MarkPinned(std::vector<bool>& pinned);
+
+  // Asks the kernel about those who are waited for below `needed_cursor`, about all, or about all that sleep or hold
+  // a pin, and forgets the dead. True if there were any.
+  bool EvictDeadBelow(uint64_t needed_cursor);
+  bool EvictAllDead();
+  bool EvictDeadSleepers();
+  bool EvictDeadPinners();
+
+  // For waiting: the word that the consumer at `index` advances.
+  const std::atomic<uint64_t>& cursor_word(uint32_t index) const { return control_.entries[index].cursor; }
+
+  uint64_t evicted_consumers() const { return evicted_consumers_; }
+  uint64_t invalid_values() const { return invalid_values_; }
+
+ private:
+  struct Place {
+    const ConsumerEntry* entry;
+    uint32_t index;
+    uint64_t state;           // as it was when the consumer was seen to be active
+    uint64_t highest_cursor;  // the highest valid one seen: a cursor that goes back is not followed
+    uint64_t futile_cursor;   // where its cursor was when a wake found nobody; kNever if none did
+    bool waited_for;          // reads every slot
+    uint32_t pins;            // how many of its pins may be set
+  };
+
+  static constexpr uint64_t kNever = UINT64_MAX;
+
+  void ReadEntries(uint64_t changes, uint64_t head);
+  Place MakePlace(uint32_t index, uint64_t state, uint64_t head);
+  uint64_t ReadCursor(Place& place, uint64_t head);
+  static bool IsSleeping(const Place& place);
+  template <typename Wants>
+  bool EvictDead(Wants wants);
+
+  ControlView control_;
+  uint32_t max_pins_;
+  LivenessProbe is_alive_;
+  uint64_t seen_changes_ = UINT64_MAX;
+  std::vector<Place> active_;
+  std::vector<uint64_t> dead_states_;      // by index: the state word of a consumer that was found dead
+  std::vector<uint64_t> reserved_tokens_;  // by index: 0 if not reserved
+  uint32_t reserved_count_ = 0;
+  uint64_t evicted_consumers_ = 0;
+  uint64_t invalid_values_ = 0;
+};
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_

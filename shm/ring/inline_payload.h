@@ -1,0 +1,40 @@
+// Copying a small payload into and out of a cell that the other side may be touching at the same moment.
+//
+// The words are atomics, so that a torn copy is a wrong value and not undefined behaviour; the descriptor's
+// stamp, looked at before and after, tells a torn copy from a whole one (a sequence lock: Boehm, "Can
+// seqlocks get along with programming language memory models?", MSPC 2012).
+#ifndef PYLABHUB_SHM_RING_INLINE_PAYLOAD_H_
+#define PYLABHUB_SHM_RING_INLINE_PAYLOAD_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace pylabhub::shm {
+
+// Both sides round up to whole words; cells and staging buffers have room for that.
+inline size_t WordsOf(size_t bytes) { return (bytes + sizeof(uint64_t) - 1) / sizeof(uint64_t); }
+
+inline void StoreInline(std::byte* cell_payload, const std::byte* source, size_t bytes) {
+  auto* words = reinterpret_cast<std::atomic<uint64_t>*>(cell_payload);
+  for (size_t i = 0; i < WordsOf(bytes); ++i) {
+    uint64_t word;
+    std::memcpy(&word, source + i * sizeof(word), sizeof(word));
+    // Release: a reader that sees this word sees the stamp that was withdrawn before it (edge T).
+    words[i].store(word, std::memory_order_release);
+  }
+}
+
+inline void LoadInline(const std::byte* cell_payload, std::byte* target, size_t bytes) {
+  const auto* words = reinterpret_cast<const std::atomic<uint64_t>*>(cell_payload);
+  for (size_t i = 0; i < WordsOf(bytes); ++i) {
+    // Acquire: pairs with the release above, and keeps the second look at the stamp behind it (edge T).
+    const uint64_t word = words[i].load(std::memory_order_acquire);
+    std::memcpy(target + i * sizeof(word), &word, sizeof(word));
+  }
+}
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_RING_INLINE_PAYLOAD_H_

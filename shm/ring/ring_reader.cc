@@ -1,0 +1,244 @@
+#include "shm/ring/ring_reader.h"
+
+#include <algorithm>
+
+#include "shm/os/full_fence.h"
+#include "shm/os/futex.h"
+#include "shm/ring/inline_payload.h"
+
+namespace pylabhub::shm {
+namespace {
+
+// A consumer that found so many slots in a row without sleeping is taken to be awake.
+constexpr uint32_t kSlotsToBeAwake = 64;
+// How often a reader tries again when the producer overtakes it while it reads, before it says that nothing
+// is there.
+constexpr int kAttempts = 16;
+
+}  // namespace
+
+RingReader::RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
+                       const StartingPoint& start)
+    : view_(view),
+      geometry_(view.geometry),
+      entry_(entry),
+      place_(place),
+      order_(order),
+      cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
+  const bool waited_for = IsLossless(view.config.policy) && order == ReadOrder::kNext;
+  access_ = waited_for ? Access::kInPlace : geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
+  if (access_ == Access::kCopied) copy_.resize(WordsOf(geometry_.slot_bytes));
+  missed_before_ = start.missed_slots;
+  MoveTo(start.sequence);
+}
+
+void RingReader::MoveTo(uint64_t sequence) {
+  expected_ = sequence;
+  cell_offset_bytes_ =
+      geometry_.cells_offset_bytes + sequence % geometry_.capacity_slots * geometry_.cell_stride_bytes;
+}
+
+SlotResult RingReader::TryAcquireNext(SlotView* slot) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    // Acquire, edge A: the stamp brings the slot's descriptor and payload.
+    const uint64_t stamp = cell()->stamp.load(std::memory_order_acquire);
+    if (stamp == expected_ + 1) [[likely]] {
+      const SlotResult result = Take(cell(), expected_, slot);
+      if (result != SlotResult::kTimeout) return result;
+    } else if (WasLapped(stamp)) {
+      SkipLap();
+    } else {
+      // Who waits asks for the payload's line together with the stamp's: both come at once then.
+      if (geometry_.inline_payloads()) __builtin_prefetch(cell() + 1);
+      return SlotResult::kTimeout;
+    }
+  }
+  return SlotResult::kTimeout;
+}
+
+// The expected slot is not in its cell: was it overwritten, or is it yet to come?
+bool RingReader::WasLapped(uint64_t stamp) const {
+  if (stamp != kNoSlot) return stamp > expected_ + 1;
+  // While the producer writes into the cell only head can say. (A producer that waits for this consumer never laps
+  // it, and its head would cost a cache line at every look.)
+  if (access_ == Access::kInPlace) return false;
+  return IsBehind();
+}
+
+bool RingReader::IsBehind() const {
+  if (head() < expected_ + geometry_.capacity_slots) return false;
+  // It may have come between the two looks.
+  return cell()->stamp.load(std::memory_order_acquire) != expected_ + 1;
+}
+
+bool RingReader::RecoverIfLapped() {
+  if (!IsBehind()) return false;
+  SkipLap();
+  PublishCursor();
+  return true;
+}
+
+// Moves on to a slot that is still there; not the oldest, which would be gone before it is read.
+void RingReader::SkipLap() {
+  const uint64_t capacity = geometry_.capacity_slots;
+  const uint64_t newest = head();
+  const uint64_t oldest_kept = newest > capacity ? newest - capacity : 0;
+  const uint64_t next = std::max(expected_ + 1, oldest_kept + capacity / 4);
+  missed_before_ += next - expected_;
+  MoveTo(next);
+}
+
+SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    // The expected slot's own cell is polled, not head: that line is the producer's alone while nothing
+    // comes. And a slot is committed by its stamp, whether or not its producer lived to move head.
+    const uint64_t stamp = CellOf(expected_)->stamp.load(std::memory_order_acquire);
+    if (stamp != kNoSlot && stamp <= expected_) return SlotResult::kTimeout;
+    const uint64_t newest = std::max(head(), stamp == expected_ + 1 ? stamp : 0);
+    if (newest <= expected_) return SlotResult::kTimeout;
+    const SlotDescriptor* const cell = CellOf(newest - 1);
+    // Acquire, edge A. Another stamp: the producer has moved on, and so does the reader.
+    if (cell->stamp.load(std::memory_order_acquire) != newest) continue;
+    const SlotResult result = Take(cell, newest - 1, slot);
+    if (result != SlotResult::kTimeout) return result;
+  }
+  return SlotResult::kTimeout;
+}
+
+bool RingReader::IsSound(const Descriptor& descriptor) const {
+  if (descriptor.payload_bytes > geometry_.slot_bytes) return false;
+  return geometry_.inline_payloads() ? descriptor.chunk == kInlineChunk
+                                     : descriptor.chunk < geometry_.chunk_count;
+}
+
+SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot) {
+  // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
+  const Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
+                              .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
+                              .chunk = cell->chunk.load(std::memory_order_acquire)};
+  const bool sound = IsSound(descriptor);
+  if (access_ != Access::kInPlace && sound && !Secure(cell, descriptor, sequence))
+    return SlotResult::kTimeout;
+  missed_before_ += sequence - expected_;
+  if (!sound) [[unlikely]] {
+    // Nothing that it says can be used; only that there was one is sure.
+    missed_before_ += 1;
+    MoveTo(sequence + 1);
+    PublishCursor();
+    return SlotResult::kCorrupt;
+  }
+  holding_ = true;
+  held_cell_ = cell;
+  held_sequence_ = sequence;
+  held_bytes_ = descriptor.payload_bytes;
+  held_chunk_ = descriptor.chunk;
+  missed_slots_ += missed_before_;
+  *slot = {.payload = Payload(cell, descriptor),
+           .sequence = sequence,
+           .timestamp_ns = descriptor.timestamp_ns,
+           .missed_slots = missed_before_};
+  missed_before_ = 0;
+  if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
+    SetWaitState(kAwake);
+  return SlotResult::kOk;
+}
+
+bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence) {
+  if (access_ == Access::kCopied) {
+    LoadInline(reinterpret_cast<const std::byte*>(cell + 1), reinterpret_cast<std::byte*>(copy_.data()),
+               descriptor.payload_bytes);
+    return WasNotOverwritten(cell, sequence);
+  }
+  // Sequentially consistent, edge P: the pin is visible before the stamp is looked at again.
+  entry_->pins[0].exchange(uint64_t{descriptor.chunk} + 1, std::memory_order_seq_cst);
+  if (WasNotOverwritten(cell, sequence)) return true;
+  entry_->pins[0].store(0, std::memory_order_release);
+  return false;
+}
+
+bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const {
+  // Edges P and T: the acquires that read the cell keep this load behind them.
+  return cell->stamp.load(std::memory_order_seq_cst) == sequence + 1;
+}
+
+std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const Descriptor& descriptor) {
+  if (access_ == Access::kCopied) {
+    return {reinterpret_cast<const std::byte*>(copy_.data()), descriptor.payload_bytes};
+  }
+  if (geometry_.inline_payloads())
+    return {reinterpret_cast<const std::byte*>(cell + 1), descriptor.payload_bytes};
+  return {view_.base + geometry_.chunks_offset_bytes + descriptor.chunk * geometry_.chunk_stride_bytes,
+          descriptor.payload_bytes};
+}
+
+// A producer that honours cursors and pins leaves a held slot alone. This is how a consumer knows if one did
+// not.
+bool RingReader::Unchanged() const {
+  ReadFence();
+  switch (access_) {
+    case Access::kCopied:
+      return true;
+    case Access::kInPlace:
+      return held_cell_->stamp.load(std::memory_order_acquire) == held_sequence_ + 1;
+    case Access::kPinned:
+      break;
+  }
+  const auto* sequences = At<std::atomic<uint64_t>>(view_.base, geometry_.chunk_sequences_offset_bytes);
+  return sequences[held_chunk_].load(std::memory_order_acquire) == held_sequence_ + 1;
+}
+
+SlotResult RingReader::Release() {
+  if (generation_ != ForkGeneration()) [[unlikely]]
+    return SlotResult::kForked;
+  holding_ = false;
+  const bool unchanged = Unchanged();
+  // Release, edge B: the payload was read before the pin goes.
+  if (access_ == Access::kPinned) entry_->pins[0].store(0, std::memory_order_release);
+  ++received_slots_;
+  received_bytes_ += held_bytes_;
+  if (held_sequence_ == expected_) {
+    ++expected_;
+    cell_offset_bytes_ += geometry_.cell_stride_bytes;
+    if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
+  } else {
+    MoveTo(held_sequence_ + 1);
+  }
+  PublishCursor();
+  return unchanged ? SlotResult::kOk : SlotResult::kOverrun;
+}
+
+void RingReader::PublishCursor() {
+  // Relaxed: counters.
+  entry_->received_slots.store(received_slots_, std::memory_order_relaxed);
+  entry_->missed_slots.store(missed_slots_, std::memory_order_relaxed);
+  entry_->received_bytes.store(received_bytes_, std::memory_order_relaxed);
+  // Release, edge B: the payload was read before the cursor moves on.
+  entry_->cursor.store(expected_, std::memory_order_release);
+  // Relaxed: a producer that begins to sleep unseen sleeps shortly the first time (edge W, the other way
+  // round).
+  if (view_.header->wait.may_sleep.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    WakeProducer();
+}
+
+void RingReader::WakeProducer() {
+  // Edge W: the cursor was stored before this fence, and who sleeps is read after it.
+  FullFence();
+  const ProducerWait& wait = view_.header->wait;
+  const bool waits_for_me = wait.waiting_place.load(std::memory_order_relaxed) == place_ + 1;
+  if (!waits_for_me || expected_ < wait.waiting_cursor.load(std::memory_order_relaxed)) return;
+  FutexWakeAll(LowHalf(entry_->cursor));
+}
+
+void RingReader::SetWaitState(uint32_t state) {
+  if (state == kSleeping) slots_since_sleep_ = 0;
+  wait_state_ = state;
+  entry_->wait_state.store(state, std::memory_order_relaxed);
+  if (state == kSleeping) FullFence();  // edge W
+}
+
+void RingReader::CountWait(bool slept) {
+  entry_->waits.store(++waits_, std::memory_order_relaxed);
+  if (slept) entry_->sleeps.store(++sleeps_, std::memory_order_relaxed);
+}
+
+}  // namespace pylabhub::shm

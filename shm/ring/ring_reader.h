@@ -1,0 +1,157 @@
+// The reading half of the ring: takes slots from a data segment and tells the producer, in its own control
+// entry, how far it has come. ring_writer.h draws the protocol. Never waits; the words to wait on are here.
+//
+// Going to sleep, edge W:
+//
+//   consumer                                              producer
+//   1. wait_state = sleeping                              1. store the stamp
+//   2. full fence                                         2. wait_state != awake? full fence
+//   3. look at the stamp again  <------------ W ------->  3. wait_state == sleeping? futex wake
+//   4. futex wait on the stamp
+//
+// A producer whose consumers are all awake does not fence, so a consumer that goes from awake to sleeping may
+// be missed once. Therefore its first sleep is short (kFirstSleep); it stays at may-sleep, which the producer
+// sees by then, until it has found many slots without sleeping.
+//
+// Thread safety: thread-compatible; it belongs to the consumer's thread.
+// Ownership:     points into segments that outlive it.
+#ifndef PYLABHUB_SHM_RING_RING_READER_H_
+#define PYLABHUB_SHM_RING_RING_READER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "shm/os/fork_guard.h"
+#include "shm/read_order.h"
+#include "shm/segment/data_segment.h"
+#include "shm/segment/layout.h"
+#include "shm/slot_result.h"
+
+namespace pylabhub::shm {
+
+// What a consumer holds of a slot.
+struct SlotView {
+  std::span<const std::byte> payload;
+  uint64_t sequence = 0;
+  int64_t timestamp_ns = 0;
+  uint64_t missed_slots = 0;
+};
+
+// Where a reader begins, and how many slots before that it was entitled to and will not get.
+struct StartingPoint {
+  uint64_t sequence = 0;
+  uint64_t missed_slots = 0;
+};
+
+class RingReader {
+ public:
+  // `entry` is this consumer's own, the one at `place`, in which nobody else writes.
+  RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
+             const StartingPoint& start);
+
+  // Takes the next slot (or the newest, as the order says). kOk; kTimeout if there is none yet; kCorrupt if
+  // its descriptor makes no sense: it is skipped. At most one slot is held at a time.
+  SlotResult TryAcquire(SlotView* slot) {
+    return order_ == ReadOrder::kNext ? TryAcquireNext(slot) : TryAcquireLatest(slot);
+  }
+  bool holding() const { return holding_; }
+
+  // Gives the held slot back. kOverrun if it changed while it was held; kForked, in a child that was forked
+  // meanwhile, touches nothing.
+  SlotResult Release();
+
+  // For a consumer that has waited long: true if the expected slot was overwritten, which a producer that waits for its
+  // consumers does only to one that it does not know; the reader has moved on then.
+  bool RecoverIfLapped();
+
+  // The number of the slot that is read next (kNext), or the least that is (kLatest).
+  uint64_t expected_sequence() const { return expected_; }
+  // Slots committed so far.
+  uint64_t head() const { return view_.header->progress.head.load(std::memory_order_acquire); }
+  // True if the producer said that nothing will follow, and all that it committed was taken.
+  bool drained() const {
+    const uint64_t closed_at = view_.header->wait.closed_at.load(std::memory_order_acquire);
+    return closed_at != 0 && expected_ + 1 >= closed_at;
+  }
+
+  // For sleeping: sets or clears "wake me", and the word that the next commit changes.
+  void BeginSleep() { SetWaitState(kSleeping); }
+  void EndSleep() { SetWaitState(kMaySleep); }
+  const std::atomic<uint64_t>& expected_stamp() const { return CellOf(expected_)->stamp; }
+  // False until a sleep has begun: then the first must be short.
+  bool producer_knows_of_sleeps() const { return wait_state_ != kAwake; }
+  void CountWait(bool slept);
+
+ private:
+  // What was read from a descriptor, privately.
+  struct Descriptor {
+    uint64_t payload_bytes;
+    int64_t timestamp_ns;
+    uint32_t chunk;
+  };
+  enum class Access : uint8_t {
+    kInPlace,  // the producer waits for the cursor
+    kPinned,   // the producer does not wait, and leaves pinned chunks alone
+    kCopied,   // the producer does not wait, and the payload is small
+  };
+
+  const SlotDescriptor* CellOf(uint64_t sequence) const {
+    return At<SlotDescriptor>(view_.base, geometry_.cells_offset_bytes + sequence % geometry_.capacity_slots *
+                                                                             geometry_.cell_stride_bytes);
+  }
+  const SlotDescriptor* cell() const { return At<SlotDescriptor>(view_.base, cell_offset_bytes_); }
+
+  SlotResult TryAcquireNext(SlotView* slot);
+  SlotResult TryAcquireLatest(SlotView* slot);
+  bool WasLapped(uint64_t stamp) const;
+  bool IsBehind() const;
+  void SkipLap();
+  // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
+  // meanwhile.
+  SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
+  std::span<const std::byte> Payload(const SlotDescriptor* cell, const Descriptor& descriptor);
+  bool IsSound(const Descriptor& descriptor) const;
+  // Makes sure of what was read from `cell`: false if it was overwritten meanwhile.
+  bool Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence);
+  // Edge T: true if nothing that was read from the cell of `sequence` can be newer than it.
+  bool WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const;
+  bool Unchanged() const;
+  void MoveTo(uint64_t sequence);
+  void PublishCursor();
+  void WakeProducer();
+  void SetWaitState(uint32_t state);
+
+  DataView view_;
+  Geometry geometry_;
+  uint64_t generation_ = ForkGeneration();
+  ConsumerEntry* entry_;
+  uint32_t place_;
+  ReadOrder order_;
+  Access access_;
+
+  uint64_t expected_;
+  uint64_t cell_offset_bytes_ = 0;  // of the cell of expected_
+  uint64_t cells_end_offset_bytes_;
+  uint64_t missed_before_ = 0;  // slots passed over since the last one that was taken
+  bool holding_ = false;
+  const SlotDescriptor* held_cell_ = nullptr;
+  uint64_t held_sequence_ = 0;
+  uint64_t held_bytes_ = 0;
+  uint32_t held_chunk_ = kInlineChunk;
+  std::vector<uint64_t> copy_;  // of a small payload
+
+  uint32_t wait_state_ = kAwake;
+  uint32_t slots_since_sleep_ = 0;
+  uint64_t received_slots_ = 0;
+  uint64_t received_bytes_ = 0;
+  uint64_t missed_slots_ = 0;
+  uint64_t waits_ = 0;
+  uint64_t sleeps_ = 0;
+};
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_RING_RING_READER_H_

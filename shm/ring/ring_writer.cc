@@ -1,0 +1,175 @@
+#include "shm/ring/ring_writer.h"
+
+#include <limits>
+#include <memory>
+
+#include "shm/os/full_fence.h"
+#include "shm/os/futex.h"
+#include "shm/ring/cache_hint.h"
+#include "shm/ring/inline_payload.h"
+#include "shm/segment/layout.h"
+
+namespace pylabhub::shm {
+namespace {
+
+constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
+
+}  // namespace
+
+RingWriter::RingWriter(const DataSegment& segment, bool lossless, ConsumerRoster& roster)
+    : segment_(segment),
+      geometry_(segment.geometry),
+      progress_(&segment.header->progress),
+      lossless_(lossless),
+      roster_(roster),
+      limit_(lossless ? 0 : kUnlimited),
+      cell_offset_bytes_(geometry_.cells_offset_bytes),
+      cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()),
+      pool_(geometry_.chunk_count) {
+  if (!geometry_.inline_payloads()) {
+    cell_chunks_.assign(geometry_.capacity_slots, ChunkPool::kNone);
+    return;
+  }
+  staging_memory_.resize(geometry_.cell_stride_bytes + kLineBytes);
+  void* start = staging_memory_.data();
+  size_t room_bytes = staging_memory_.size();
+  std::align(kLineBytes, geometry_.slot_bytes, start, room_bytes);
+  staging_ = payload_ = {static_cast<std::byte*>(start), geometry_.slot_bytes};
+}
+
+bool RingWriter::ExtendLimit() {
+  // Edge J: head was stored before this fence, and the roster is read after it.
+  FullFence();
+  roster_.Refresh(next_);
+  const uint64_t cursor = roster_.FindSlowest(next_).cursor;
+  limit_ = (cursor == kUnlimited ? next_ : cursor) + geometry_.capacity_slots;
+  return next_ < limit_;
+}
+
+bool RingWriter::AcquireChunk() {
+  if (lossless_) {
+    FullFence();
+    roster_.Refresh(next_);
+    RetireReadSlots(roster_.FindSlowest(next_).cursor);
+  }
+  const uint32_t chunk = pool_.Take(roster_, next_);
+  if (chunk == ChunkPool::kNone) return false;
+  chunk_ = chunk;
+  // Relaxed, and before any byte of the payload: a consumer that still reads this chunk, which no correct producer
+  // lets happen, can tell.
+  At<std::atomic<uint64_t>>(segment_.base, geometry_.chunk_sequences_offset_bytes)[chunk_].store(
+      next_ + 1, std::memory_order_relaxed);
+  WriteFence();
+  payload_ = {segment_.base + geometry_.chunks_offset_bytes + chunk_ * geometry_.chunk_stride_bytes,
+              geometry_.slot_bytes};
+  prepared_ = true;
+  return true;
+}
+
+// Gives the chunks of slots that everybody has read back while they are still in the cache. The newest slot
+// stays: a consumer that reads the latest may come for it at any time.
+void RingWriter::RetireReadSlots(uint64_t slowest_cursor) {
+  while (retired_below_ < slowest_cursor && retired_below_ + 1 < next_) {
+    const uint64_t index = retired_below_ % geometry_.capacity_slots;
+    auto* read =
+        At<SlotDescriptor>(segment_.base, geometry_.cells_offset_bytes + index * geometry_.cell_stride_bytes);
+    // Relaxed: the pool fences before it looks for pins (edge P).
+    read->stamp.store(kNoSlot, std::memory_order_relaxed);
+    pool_.Retire(cell_chunks_[index]);
+    ++retired_below_;
+  }
+}
+
+// The cell of next_ is about to be reused: the chunk of the slot in it, if it still has one, goes out of the
+// ring.
+void RingWriter::RetireOverwrittenSlot() {
+  if (next_ < geometry_.capacity_slots + retired_below_) return;
+  pool_.Retire(cell_chunks_[next_ % geometry_.capacity_slots]);
+  ++retired_below_;
+}
+
+SlotResult RingWriter::Commit(uint64_t payload_bytes) {
+  if (generation_ != ForkGeneration()) [[unlikely]]
+    return SlotResult::kForked;
+  if (payload_bytes > geometry_.slot_bytes) {
+    Abort();
+    return SlotResult::kTooLarge;
+  }
+  prepared_ = false;
+  SlotDescriptor* const written = cell();
+  // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees that the stamp is withdrawn.
+  written->stamp.store(kNoSlot, std::memory_order_relaxed);
+  // The payload first: a consumer that waits looks at the descriptor's line again and again, and would take it
+  // away in between.
+  if (!staging_.empty()) {
+    StoreInline(reinterpret_cast<std::byte*>(written + 1), staging_.data(), payload_bytes);
+  } else {
+    RetireOverwrittenSlot();
+    cell_chunks_[next_ % geometry_.capacity_slots] = chunk_;
+  }
+  written->payload_bytes.store(payload_bytes, std::memory_order_release);
+  written->chunk.store(chunk_, std::memory_order_release);
+  chunk_ = kInlineChunk;
+  // The time last: reading the clock lets the stores above reach the cache before the stamp tells of them.
+  written->timestamp_ns.store(clock_.NowNanos(), std::memory_order_release);
+  ++next_;
+  // Release, edge A.
+  written->stamp.store(next_, std::memory_order_release);
+  // Measured: a small round trip is 5 to 10 % shorter for it, a small stream 1.6 times as fast. Of the payload's
+  // line only; for the stamp's it does nothing, and a cursor's must stay where it is.
+  if (!staging_.empty()) DemoteLine(written + 1);
+  // Release: who jumps to head - 1 finds its descriptor written.
+  progress_->head.store(next_, std::memory_order_release);
+  committed_bytes_ += payload_bytes;
+  // Relaxed: a counter.
+  progress_->committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
+
+  cell_offset_bytes_ += geometry_.cell_stride_bytes;
+  if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
+  roster_.Refresh(next_);
+  if (roster_.AnyMaySleep()) [[unlikely]]
+    WakeSleepers(written);
+  return SlotResult::kOk;
+}
+
+void RingWriter::Abort() {
+  if (generation_ != ForkGeneration()) return;
+  prepared_ = false;
+  if (chunk_ != kInlineChunk) pool_.Return(chunk_);
+  chunk_ = kInlineChunk;
+  progress_->aborted_slots.store(++aborted_slots_, std::memory_order_relaxed);
+}
+
+void RingWriter::WakeSleepers(const SlotDescriptor* written) {
+  // Edge W: the stamp was stored before this fence, and who sleeps is read after it.
+  FullFence();
+  if (!roster_.AnySleeping()) return;
+  const int woken = FutexWakeAll(LowHalf(written->stamp));
+  progress_->wakes.store(++wakes_, std::memory_order_relaxed);
+  if (woken > 0) return;
+  // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
+  // cost a system call for every slot.
+  roster_.NoteFutileWake();
+  roster_.EvictDeadSleepers();
+  PublishRosterCounters();
+}
+
+void RingWriter::Close() {
+  // Release: who sees the channel closed sees every slot.
+  segment_.header->wait.closed_at.store(next_ + 1, std::memory_order_release);
+  FutexWakeAll(LowHalf(cell()->stamp));
+}
+
+void RingWriter::CountWait(int64_t blocked_ns) {
+  blocked_ns_ += static_cast<uint64_t>(blocked_ns);
+  progress_->waits.store(++waits_, std::memory_order_relaxed);
+  progress_->blocked_ns.store(blocked_ns_, std::memory_order_relaxed);
+  PublishRosterCounters();
+}
+
+void RingWriter::PublishRosterCounters() {
+  progress_->evicted_consumers.store(roster_.evicted_consumers(), std::memory_order_relaxed);
+  progress_->invalid_peer_values.store(roster_.invalid_values(), std::memory_order_relaxed);
+}
+
+}  // namespace pylabhub::shm

@@ -1,0 +1,187 @@
+#include "shm/segment/data_segment.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "shm/segment/managed_memory.h"
+#include "shm/segment/private_copy.h"
+#include "shm/segment/superblock.h"
+
+namespace pylabhub::shm {
+namespace {
+
+// 4096 fields of the longest names and units fit.
+constexpr uint64_t kMaxSchemaBytes = uint64_t{1} << 20;
+
+constexpr uint64_t RoundUpToPage(uint64_t bytes) {
+  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+uint64_t ChunkAlignment(const Geometry& geometry) {
+  return geometry.chunk_stride_bytes % kPageBytes == 0 ? kPageBytes : kSpacingBytes;
+}
+
+void WriteIdentity(DataHeader* header, const ChannelConfig& config, const SegmentId& segment_id,
+                   const SegmentId& predecessor_id) {
+  header->segment_id = segment_id;
+  header->predecessor_id = predecessor_id;
+  config.channel.copy(header->channel, sizeof(header->channel) - 1);
+  header->created_ns = absl::GetCurrentTimeNanos();
+  header->producer_pid = getpid();
+}
+
+void WriteConfig(DataHeader* header, const ChannelConfig& config) {
+  header->policy = static_cast<uint32_t>(config.policy);
+  header->buffering = static_cast<uint32_t>(config.buffering);
+  header->capacity_slots = config.capacity_slots;
+  header->max_consumers = config.max_consumers;
+  header->max_pins = config.max_pins;
+  header->min_consumers = config.min_consumers;
+  header->slot_bytes = config.slot_bytes;
+  header->reservation_ttl_ns = absl::ToInt64Nanoseconds(config.reservation_ttl);
+}
+
+void WriteGeometry(DataHeader* header, const Geometry& geometry) {
+  header->cells_offset_bytes = geometry.cells_offset_bytes;
+  header->cell_stride_bytes = geometry.cell_stride_bytes;
+  header->chunks_offset_bytes = geometry.chunks_offset_bytes;
+  header->chunk_stride_bytes = geometry.chunk_stride_bytes;
+  header->chunk_sequences_offset_bytes = geometry.chunk_sequences_offset_bytes;
+  header->reservations_offset_bytes = geometry.reservations_offset_bytes;
+  header->chunk_count = geometry.chunk_count;
+}
+
+void WriteSchema(DataHeader* header, std::byte* base, uint64_t offset_bytes, const std::string& text,
+                 const SchemaHash& hash) {
+  std::memcpy(base + offset_bytes, text.data(), text.size());
+  header->schema_offset_bytes = offset_bytes;
+  header->schema_bytes = static_cast<uint32_t>(text.size());
+  std::copy(hash.begin(), hash.end(), header->schema_hash);
+}
+
+absl::Status Damaged(absl::string_view what) {
+  return absl::FailedPreconditionError(absl::StrCat("the segment is damaged: ", what));
+}
+
+absl::StatusOr<ChannelConfig> ReadConfig(const DataHeader& header) {
+  // The header has more bits for them than the enums have.
+  if (header.policy > UINT8_MAX) return Damaged(absl::StrCat("its policy is ", header.policy));
+  if (header.buffering > UINT8_MAX) return Damaged(absl::StrCat("its buffering is ", header.buffering));
+  ChannelConfig config;
+  config.channel.assign(header.channel, strnlen(header.channel, sizeof(header.channel)));
+  config.policy = static_cast<Policy>(header.policy);
+  config.buffering = static_cast<Buffering>(header.buffering);
+  config.capacity_slots = header.capacity_slots;
+  config.max_consumers = header.max_consumers;
+  config.max_pins = header.max_pins;
+  config.min_consumers = header.min_consumers;
+  config.slot_bytes = header.slot_bytes;
+  config.reservation_ttl = absl::Nanoseconds(header.reservation_ttl_ns);
+  if (absl::Status status = config.Validate(); !status.ok()) return Damaged(status.message());
+  return config;
+}
+
+Geometry ReadGeometry(const DataHeader& header) {
+  Geometry geometry;
+  geometry.capacity_slots = header.capacity_slots;
+  geometry.max_consumers = header.max_consumers;
+  geometry.slot_bytes = header.slot_bytes;
+  geometry.cells_offset_bytes = header.cells_offset_bytes;
+  geometry.cell_stride_bytes = header.cell_stride_bytes;
+  geometry.chunks_offset_bytes = header.chunks_offset_bytes;
+  geometry.chunk_stride_bytes = header.chunk_stride_bytes;
+  geometry.chunk_sequences_offset_bytes = header.chunk_sequences_offset_bytes;
+  geometry.reservations_offset_bytes = header.reservations_offset_bytes;
+  geometry.chunk_count = header.chunk_count;
+  return geometry;
+}
+
+absl::StatusOr<Schema> ReadSchema(const DataHeader& header, std::span<const std::byte> memory) {
+  const uint64_t offset = header.schema_offset_bytes;
+  const uint64_t bytes = header.schema_bytes;
+  if (bytes > kMaxSchemaBytes) return Damaged("its schema is too long");
+  if (offset > memory.size() || bytes > memory.size() - offset)
+    return Damaged("its schema lies outside of the file");
+  const std::string text(reinterpret_cast<const char*>(memory.data()) + offset, bytes);
+  absl::StatusOr<Schema> schema = ParseCanonicalText(text);
+  if (!schema.ok()) return Damaged(schema.status().message());
+  return schema;
+}
+
+}  // namespace
+
+size_t DataFileBytes(const ChannelConfig& config) {
+  const Geometry geometry = Geometry::Of(config);
+  const uint64_t parts_bytes = sizeof(DataHeader) + geometry.cells_bytes() + geometry.chunks_bytes() +
+                               geometry.chunk_sequences_bytes() + geometry.reservations_bytes() +
+                               CanonicalText(config.schema).size();
+  return RoundUpToPage(kPageBytes + ManagedMemory::kOverheadBytes + parts_bytes);
+}
+
+DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config, const SegmentId& segment_id,
+                      const SegmentId& predecessor_id) {
+  ManagedMemory managed(memory);
+  Geometry geometry = Geometry::Of(config);
+  const uint64_t header_offset = managed.Allocate(sizeof(DataHeader), kSpacingBytes);
+  geometry.cells_offset_bytes = managed.Allocate(geometry.cells_bytes(), kSpacingBytes);
+  if (!geometry.inline_payloads()) {
+    geometry.chunks_offset_bytes = managed.AllocateUnset(geometry.chunks_bytes(), ChunkAlignment(geometry));
+    geometry.chunk_sequences_offset_bytes = managed.Allocate(geometry.chunk_sequences_bytes(), kSpacingBytes);
+  }
+  geometry.reservations_offset_bytes = managed.Allocate(geometry.reservations_bytes(), kSpacingBytes);
+  const std::string schema_text = CanonicalText(config.schema);
+  const uint64_t schema_offset = managed.Allocate(schema_text.size(), sizeof(uint64_t));
+  managed.Name("header", header_offset);
+  managed.Name("cells", geometry.cells_offset_bytes);
+  managed.Name("chunks", geometry.chunks_offset_bytes);
+
+  auto* header = new (memory.data() + header_offset) DataHeader{};
+  WriteIdentity(header, config, segment_id, predecessor_id);
+  WriteConfig(header, config);
+  WriteGeometry(header, geometry);
+  WriteSchema(header, memory.data(), schema_offset, schema_text, HashOf(config.schema));
+  WriteSuperblock(memory, segment_id, header_offset);
+  return {geometry, memory.data(), header};
+}
+
+void PublishData(std::span<std::byte> memory) { PublishSuperblock(memory, kDataMagic); }
+
+absl::StatusOr<DataView> ViewData(std::span<const std::byte> memory) {
+  const absl::StatusOr<CheckedSuperblock> superblock =
+      CheckSuperblock(memory, kDataMagic, sizeof(DataHeader));
+  if (!superblock.ok()) return superblock.status();
+
+  DataView view;
+  view.base = memory.data();
+  view.header = At<DataHeader>(memory.data(), superblock->header_offset_bytes);
+  DataHeader fixed{};
+  CopyFixedPart(fixed, *view.header, offsetof(DataHeader, progress));
+  absl::StatusOr<ChannelConfig> config = ReadConfig(fixed);
+  if (!config.ok()) return config.status();
+  view.config = *std::move(config);
+  view.geometry = ReadGeometry(fixed);
+  if (absl::Status status = view.geometry.Check(view.config, memory.size()); !status.ok()) return status;
+
+  absl::StatusOr<Schema> schema = ReadSchema(fixed, memory);
+  if (!schema.ok()) return schema.status();
+  view.config.schema = *std::move(schema);
+  view.schema_hash = HashOf(view.config.schema);
+  if (!std::equal(view.schema_hash.begin(), view.schema_hash.end(), fixed.schema_hash)) {
+    return Damaged("its schema does not have the hash that stands beside it");
+  }
+  view.segment_id = superblock->segment_id;
+  view.predecessor_id = fixed.predecessor_id;
+  view.created = absl::FromUnixNanos(fixed.created_ns);
+  view.producer_pid = fixed.producer_pid;
+  return view;
+}
+
+}  // namespace pylabhub::shm
