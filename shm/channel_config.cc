@@ -13,12 +13,13 @@ namespace {
 constexpr uint32_t kDefaultRingSlots = 64;
 constexpr uint32_t kDefaultConsumers = 64;
 constexpr uint32_t kDefaultPins = 8;
+constexpr uint32_t kDefaultLosslessPins = 2;
+constexpr absl::string_view kDefaultGroup = "workers";
 
 constexpr std::pair<Policy, absl::string_view> kPolicyNames[] = {
-    {Policy::kLatestOnly, "latest_only"},
-    {Policy::kPublishSubscribe, "publish_subscribe"},
-    {Policy::kSingleReader, "single_reader"},
-    {Policy::kSyncReader, "sync_reader"},
+    {Policy::kLatestOnly, "latest_only"},     {Policy::kPublishSubscribe, "publish_subscribe"},
+    {Policy::kSingleReader, "single_reader"}, {Policy::kSyncReader, "sync_reader"},
+    {Policy::kPipeline, "pipeline"},
 };
 
 absl::Status Invalid(const ChannelConfig& config, absl::string_view what) {
@@ -92,6 +93,46 @@ absl::Status ValidateConsumers(const ChannelConfig& config) {
   return absl::OkStatus();
 }
 
+bool IsName(absl::string_view name, size_t max_characters) {
+  return !name.empty() && name.size() <= max_characters && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+}
+
+absl::Status ValidateGroups(const ChannelConfig& config) {
+  if (config.policy != Policy::kPipeline) {
+    if (config.groups.empty()) return absl::OkStatus();
+    return Invalid(config, absl::StrCat("policy ", NameOf(config.policy), " has no groups; use pipeline"));
+  }
+  if (config.groups.empty() || config.groups.size() > kMaxGroups) {
+    return Invalid(
+        config, absl::StrCat("policy pipeline has 1 to ", kMaxGroups, " groups, not ", config.groups.size()));
+  }
+  for (auto group = config.groups.begin(); group != config.groups.end(); ++group) {
+    if (!IsName(*group, kGroupNameBytes - 1)) {
+      return Invalid(config, absl::StrCat("group name '", absl::CEscape(*group), "' must have 1 to ",
+                                          kGroupNameBytes - 1, " characters of a-z, 0-9, '.', '_' and '-'"));
+    }
+    if (std::find(config.groups.begin(), group, *group) != group) {
+      return Invalid(config, absl::StrCat("group '", *group, "' is there twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateZone(const ChannelConfig& config) {
+  if (absl::Status status = config.zone_schema.Validate(); !status.ok()) return status;
+  if (config.zone_bytes > kMaxZoneBytes) {
+    return Invalid(config, absl::StrCat("zone_bytes must be at most 16 MiB, not ", config.zone_bytes));
+  }
+  if (config.zone_bytes < config.zone_schema.record_bytes) {
+    return Invalid(config,
+                   absl::StrCat("zone_bytes ", config.zone_bytes, " is less than one record of schema '",
+                                config.zone_schema.name, "' (", config.zone_schema.record_bytes, ")"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::string_view NameOf(Policy policy) {
@@ -108,14 +149,20 @@ std::optional<Policy> PolicyFromName(absl::string_view name) {
   return std::nullopt;
 }
 
-bool IsLossless(Policy policy) { return policy == Policy::kSingleReader || policy == Policy::kSyncReader; }
+bool IsLossless(Policy policy) {
+  return policy == Policy::kSingleReader || policy == Policy::kSyncReader || policy == Policy::kPipeline;
+}
 
 ChannelConfig ChannelConfig::WithDefaults() const {
   ChannelConfig full = *this;
   if (full.capacity_slots == 0) full.capacity_slots = DefaultCapacity(buffering);
   if (full.slot_bytes == 0) full.slot_bytes = schema.record_bytes;
   if (full.max_consumers == 0) full.max_consumers = policy == Policy::kSingleReader ? 1 : kDefaultConsumers;
-  if (full.max_pins == 0) full.max_pins = std::min(full.max_consumers, kDefaultPins);
+  if (full.max_pins == 0) {
+    full.max_pins = std::min(full.max_consumers, IsLossless(policy) ? kDefaultLosslessPins : kDefaultPins);
+  }
+  if (policy == Policy::kPipeline && full.groups.empty()) full.groups.emplace_back(kDefaultGroup);
+  if (full.zone_bytes == 0) full.zone_bytes = zone_schema.record_bytes;
   return full;
 }
 
@@ -126,17 +173,21 @@ absl::Status ChannelConfig::Validate() const {
   if (absl::Status status = ValidateCapacity(*this); !status.ok()) return status;
   if (absl::Status status = ValidateSlotBytes(*this); !status.ok()) return status;
   if (absl::Status status = ValidateConsumers(*this); !status.ok()) return status;
+  if (absl::Status status = ValidateGroups(*this); !status.ok()) return status;
+  if (absl::Status status = ValidateZone(*this); !status.ok()) return status;
+  if (checksum < Checksum::kNone || checksum > Checksum::kEnforced) {
+    return Invalid(*this, "checksum must be kNone, kManual or kEnforced");
+  }
+  if (max_patience <= absl::ZeroDuration()) {
+    return Invalid(*this, "max_patience must be more than zero; InfiniteDuration waits for ever");
+  }
   if (reservation_ttl < absl::ZeroDuration()) return Invalid(*this, "reservation_ttl must not be negative");
   if (directory.empty() || directory[0] != '/') return Invalid(*this, "directory must be an absolute path");
   return absl::OkStatus();
 }
 
 absl::Status ValidateChannelName(absl::string_view channel) {
-  const bool valid =
-      !channel.empty() && channel.size() <= 128 && std::all_of(channel.begin(), channel.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-      });
-  if (valid) return absl::OkStatus();
+  if (IsName(channel, 128)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("channel name '", absl::CEscape(channel.substr(0, 160)),
                    "' must have 1 to 128 characters of a-z, 0-9, '.', '_' and '-'"));

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -21,6 +22,7 @@ namespace pylabhub::shm {
 inline constexpr uint32_t kMaxCapacitySlots = 65'536;
 inline constexpr uint64_t kMaxSlotBytes = uint64_t{1} << 30;
 inline constexpr uint32_t kMaxConsumers = 1'024;
+inline constexpr uint64_t kMaxZoneBytes = uint64_t{16} << 20;
 
 enum class Policy : uint8_t {
   kLatestOnly = 1,  // the writer never waits; consumers jump to the newest slot
@@ -28,6 +30,9 @@ enum class Policy : uint8_t {
       2,  // the writer never waits; consumers read in order and are told how many slots they missed
   kSingleReader = 3,  // nothing is lost; one consumer
   kSyncReader = 4,    // nothing is lost; the writer waits for the slowest of its consumers
+  // Nothing is lost; the consumers of a group share the work. Each slot goes to one of them, and again to another if that
+  // one dies before it releases it. Slots wait for members, up to the capacity; then the writer does.
+  kPipeline = 5,
 };
 
 // "sync_reader" for kSyncReader and so on.
@@ -43,6 +48,20 @@ enum class Buffering : uint8_t {
   kRingBuffer = 3,    // capacity 2 to 65,536
 };
 
+// What guards a payload's bytes. A checksum is XXH3 with 64 bits, over the bytes that were committed.
+enum class Checksum : uint8_t {
+  kNone = 1,
+  kManual = 2,    // the producer adds one where it wants to, and the consumer verifies where it wants to
+  kEnforced = 3,  // each slot has one; a slot that fails is reported once (kCorrupt), counted and skipped
+};
+
+// What a lossless producer does about a consumer that has held it up for as long as that one's patience lasts.
+enum class WhenSlow : uint8_t {
+  kBlock = 1,        // waits on
+  kDropBacklog = 2,  // writes on; the consumer goes on with what is there, and is told what it missed
+  kCutOff = 3,       // writes on; the consumer is told so, and gets nothing any more
+};
+
 struct ChannelConfig {
   std::string channel = {};  // [a-z0-9._-]{1,128}
   Policy policy = Policy::kSyncReader;
@@ -53,17 +72,28 @@ struct ChannelConfig {
   Schema schema = Schema::Opaque();
   uint32_t max_consumers = 0;  // places, 1 to 1,024; 0: 1 for kSingleReader, else 64
   // Slots of more than 1 KiB that consumers which are not waited for may hold at once, each of one slot_bytes
-  // of memory; 0: max_consumers, but no more than 8.
+  // of memory; 0: max_consumers, but no more than 8 (2 with a lossless policy).
   uint32_t max_pins = 0;
+  // kPipeline only: names of 1 to 31 characters as channels have them, at most 8; none: "workers". Each group gets every
+  // slot.
+  std::vector<std::string> groups = {};
   // The first Acquire waits until so many consumers are attached: what is written before nobody looks is
   // lost.
   uint32_t min_consumers = 0;
   // How long a successor keeps the place of a consumer that lives but has not moved on from the predecessor.
   absl::Duration reservation_ttl = absl::Seconds(5);
+  // Lossless policies: no consumer that lives, but holds the producer up, is waited for longer than this, whatever its own
+  // patience. Consumers that say kBlock are then dropped as by kDropBacklog, and groups are waited for all the same.
+  absl::Duration max_patience = absl::InfiniteDuration();
+  Checksum checksum = Checksum::kNone;
+  // The flexible zone: data that changes slowly, beside the slots (zone.h). Its size, at most 16 MiB; 0: one record of
+  // zone_schema; none if that is opaque too.
+  uint64_t zone_bytes = 0;
+  Schema zone_schema = Schema::Opaque();
   // The folder of the channel's files; it must be a tmpfs that every participant sees.
   std::string directory = "/dev/shm";
   // Set: members of this group may consume too (files 0640 and 0660 instead of 0600).
-  std::optional<gid_t> group = std::nullopt;
+  std::optional<gid_t> unix_group = std::nullopt;
 
   // A copy with every 0 above replaced by its default.
   ChannelConfig WithDefaults() const;

@@ -45,10 +45,10 @@ class DataBlockProducer::State {
     pending_heirs_ = succession_.heirs();
     heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
     for (const Succession::Heir& heir : pending_heirs_) {
-      Reservation& reservation = segment_.data_segment.reservations()[heir.place];
+      PlaceRecord& record = segment_.data_segment.places()[heir.place];
       const bool holds = heir.waited_for || !IsLossless(config_.policy);
-      reservation.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
-      reservation.token.store(heir.token, std::memory_order_relaxed);
+      record.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
+      record.token.store(heir.token, std::memory_order_relaxed);
       if (IsLossless(config_.policy) && heir.waited_for) roster_.Reserve(heir.place, heir.token);
     }
   }
@@ -101,7 +101,7 @@ class DataBlockProducer::State {
     if (forked()) return 0;
     uint32_t count = 0;
     for (uint32_t place = 0; place < config_.max_consumers; ++place) {
-      const ConsumerEntry& entry = segment_.control_view.entries[place];
+      const ConsumerEntry& entry = segment_.control_view.entry(place);
       const bool active = PhaseOf(entry.state.load(std::memory_order_relaxed)) == Phase::kActive;
       if (active && ConsumerLives(place)) ++count;
     }
@@ -199,8 +199,8 @@ class DataBlockProducer::State {
       const bool came = held ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
       if (!came && lives && !too_late) return false;
       roster_.ReleaseReservation(heir.place);
-      segment_.data_segment.reservations()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
-                                                                   std::memory_order_release);
+      segment_.data_segment.places()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
+                                                             std::memory_order_release);
       return true;
     });
     // The memory of the old segments goes with the last look at them.
@@ -246,7 +246,7 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   ChannelConfig config = requested.WithDefaults();
   if (absl::Status status = config.Validate(); !status.ok()) return status;
   ChannelFiles files(config.directory, config.channel);
-  absl::StatusOr<Anchor> anchor = Anchor::Lock(files, config.group);
+  absl::StatusOr<Anchor> anchor = Anchor::Lock(files, config.unix_group);
   if (!anchor.ok()) return anchor.status();
 
   const SegmentId predecessor_id = anchor->Read().segment_id;

@@ -24,8 +24,8 @@ bool ReservationsAreOver(const DataView& view) {
   return absl::Now() > view.created + view.config.reservation_ttl;
 }
 
-const Reservation& ReservationOf(const OpenedSegment& segment, uint32_t place) {
-  return segment.data_view.reservations()[place];
+const PlaceRecord& RecordOf(const OpenedSegment& segment, uint32_t place) {
+  return segment.data_view.places()[place];
 }
 
 absl::StatusOr<bool> TryTake(const OpenedSegment& segment, uint32_t place) {
@@ -33,16 +33,16 @@ absl::StatusOr<bool> TryTake(const OpenedSegment& segment, uint32_t place) {
 }
 
 absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant& applicant) {
-  const uint32_t places = segment.control_view.max_consumers;
+  const uint32_t places = segment.control_view.max_consumers();
   if (applicant.keeps_place && applicant.place < places &&
-      ReservationOf(segment, applicant.place).Expected() == applicant.token) {
+      RecordOf(segment, applicant.place).Expected() == applicant.token) {
     const absl::StatusOr<bool> taken = TryTake(segment, applicant.place);
     if (!taken.ok()) return taken.status();
     if (*taken) return applicant.place;
   }
   const bool over = ReservationsAreOver(segment.data_view);
   for (uint32_t place = 0; place < places; ++place) {
-    if (!over && ReservationOf(segment, place).Expected() != kNotReserved) continue;
+    if (!over && RecordOf(segment, place).Expected() != kNotReserved) continue;
     const absl::StatusOr<bool> taken = TryTake(segment, place);
     if (!taken.ok()) return taken.status();
     if (*taken) return place;
@@ -57,9 +57,8 @@ bool NeedsPin(const DataView& view, ReadOrder order) {
 // Pins that are declared by those who live, this consumer's own among them.
 uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
   uint32_t pins = 0;
-  for (uint32_t place = 0; place < segment.control_view.max_consumers; ++place) {
-    const uint32_t declared =
-        segment.control_view.entries[place].pins_declared.load(std::memory_order_seq_cst);
+  for (uint32_t place = 0; place < segment.control_view.max_consumers(); ++place) {
+    const uint32_t declared = segment.control_view.entry(place).pins_declared.load(std::memory_order_seq_cst);
     if (declared != 0 && (place == own_place || segment.ConsumerLives(place))) pins += declared;
   }
   return pins;
@@ -76,13 +75,13 @@ StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applica
                           bool was_kept) {
   // Sequentially consistent, like the announcement before: the producer may have seen the consumer by now, or will, or
   // has given its place up.
-  const Reservation& reservation = ReservationOf(segment, place);
-  const uint64_t token = reservation.token.load(std::memory_order_seq_cst);
+  const PlaceRecord& record = RecordOf(segment, place);
+  const uint64_t token = record.token.load(std::memory_order_seq_cst);
   const uint64_t head = segment.data_view.header->progress.head.load(std::memory_order_seq_cst);
   // The newest slot that there is counts as news for who reads the latest.
   if (applicant.order == ReadOrder::kLatest) return {.sequence = head > 0 ? head - 1 : 0, .missed_slots = 0};
   const bool kept = was_kept && (token == applicant.token || token == kReservationTaken);
-  if (kept && reservation.holds_slots.load(std::memory_order_relaxed) != 0) return {};
+  if (kept && record.holds_slots.load(std::memory_order_relaxed) != 0) return {};
   return {.sequence = head, .missed_slots = applicant.keeps_place ? head : 0};
 }
 
@@ -91,8 +90,8 @@ StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applica
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
   const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
   if (!place.ok()) return place.status();
-  const bool was_kept = ReservationOf(segment, *place).Expected() == applicant.token;
-  ConsumerEntry& entry = segment.control_view.entries[*place];
+  const bool was_kept = RecordOf(segment, *place).Expected() == applicant.token;
+  ConsumerEntry& entry = segment.control_view.entry(*place);
   const std::atomic<uint64_t>& head = segment.data_view.header->progress.head;
 
   const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
@@ -103,7 +102,8 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   entry.pid.store(getpid(), std::memory_order_relaxed);
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
   for (std::atomic<uint64_t>* counter :
-       {&entry.received_slots, &entry.received_bytes, &entry.missed_slots, &entry.waits, &entry.sleeps}) {
+       {&entry.received_slots, &entry.received_bytes, &entry.missed_slots, &entry.waits, &entry.sleeps,
+        &entry.corrupt_slots, &entry.redelivered_slots}) {
     counter->store(0, std::memory_order_relaxed);
   }
   const uint32_t pins = NeedsPin(segment.data_view, applicant.order) ? 1 : 0;

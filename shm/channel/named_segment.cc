@@ -24,8 +24,8 @@ absl::StatusOr<Mapping> MapFile(const std::string& path, Access access) {
 absl::StatusOr<Mapping> CreateData(const ChannelFiles& files, const ChannelConfig& config,
                                    const SegmentId& segment_id) {
   const std::string path = files.DataPath(segment_id);
-  absl::StatusOr<UniqueFd> fd =
-      CreateChannelFile(path, config.group.has_value() ? kGroupReadMode : kPrivateMode, config.group);
+  absl::StatusOr<UniqueFd> fd = CreateChannelFile(
+      path, config.unix_group.has_value() ? kGroupReadMode : kPrivateMode, config.unix_group);
   if (!fd.ok()) return fd.status();
   // Before anything else: a segment without a holder of this lock is an orphan, and free to be removed.
   const absl::StatusOr<bool> locked = TryLockByte(fd->get(), kProducerLockByte);
@@ -39,10 +39,11 @@ absl::StatusOr<Mapping> CreateData(const ChannelFiles& files, const ChannelConfi
 absl::StatusOr<Mapping> CreateControl(const ChannelFiles& files, const ChannelConfig& config,
                                       const SegmentId& segment_id) {
   const std::string path = files.ControlPath(segment_id);
-  absl::StatusOr<UniqueFd> fd =
-      CreateChannelFile(path, config.group.has_value() ? kGroupWriteMode : kPrivateMode, config.group);
+  absl::StatusOr<UniqueFd> fd = CreateChannelFile(
+      path, config.unix_group.has_value() ? kGroupWriteMode : kPrivateMode, config.unix_group);
   if (!fd.ok()) return fd.status();
-  absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), ControlFileBytes(config.max_consumers));
+  absl::StatusOr<Mapping> mapping =
+      Mapping::Reserve(*std::move(fd), ControlFileBytes(ControlShape::Of(config)));
   if (!mapping.ok()) return WithPath(mapping.status(), path);
   return mapping;
 }
@@ -60,7 +61,7 @@ absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, con
 
   CreatedSegment created;
   created.data_segment = BuildData(data->bytes(), config, segment_id, predecessor_id);
-  created.control_view = BuildControl(control->bytes(), config.max_consumers, segment_id);
+  created.control_view = BuildControl(control->bytes(), ControlShape::Of(config), segment_id);
   // From here on only consumers write it.
   if (absl::Status status = control->MakeReadOnly(); !status.ok()) return status;
   created.data = *std::move(data);
@@ -77,7 +78,8 @@ bool OpenedSegment::ConsumerLives(uint32_t place) const {
 
 uint32_t OpenedSegment::CountLivingConsumers() const {
   uint32_t count = 0;
-  for (uint32_t place = 0; place < control_view.max_consumers; ++place) count += ConsumerLives(place) ? 1 : 0;
+  for (uint32_t place = 0; place < control_view.max_consumers(); ++place)
+    count += ConsumerLives(place) ? 1 : 0;
   return count;
 }
 
@@ -94,7 +96,7 @@ absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const 
   const bool belong_together = data_view->segment_id == segment_id &&
                                control_view->segment_id == segment_id &&
                                data_view->config.channel == files.channel() &&
-                               data_view->config.max_consumers == control_view->max_consumers;
+                               ControlShape::Of(data_view->config) == control_view->shape;
   if (!belong_together) {
     return absl::FailedPreconditionError(
         absl::StrCat(files.DataPath(segment_id), ": its data and control files do not belong together"));

@@ -24,15 +24,15 @@ bool IsLockedByAnybody(const std::string& path) {
 }
 
 bool HasLivingHeir(const ChannelFiles& files, const OpenedSegment& segment) {
-  const std::span<const Reservation> reservations = segment.data_view.reservations();
-  const bool keeps_places =
-      std::any_of(reservations.begin(), reservations.end(),
-                  [](const Reservation& reservation) { return reservation.Expected() != kNotReserved; });
+  const std::span<const PlaceRecord> places = segment.data_view.places();
+  const bool keeps_places = std::any_of(places.begin(), places.end(), [](const PlaceRecord& place) {
+    return place.Expected() != kNotReserved;
+  });
   if (!keeps_places) return false;
   const absl::StatusOr<Succession> before = Succession::Of(files, segment.data_view.predecessor_id);
   if (!before.ok()) return true;
   return std::any_of(before->heirs().begin(), before->heirs().end(), [&](const Succession::Heir& heir) {
-    return heir.place < reservations.size() && reservations[heir.place].Expected() == heir.token;
+    return heir.place < places.size() && places[heir.place].Expected() == heir.token;
   });
 }
 
@@ -54,9 +54,9 @@ absl::StatusOr<Succession> Succession::Of(const ChannelFiles& files, const Segme
 
 void Succession::AddAttached(size_t segment) {
   const ControlView& control = segments_[segment].control_view;
-  for (uint32_t place = 0; place < control.max_consumers; ++place) {
+  for (uint32_t place = 0; place < control.max_consumers(); ++place) {
     if (!segments_[segment].ConsumerLives(place)) continue;
-    const ConsumerEntry& entry = control.entries[place];
+    const ConsumerEntry& entry = control.entry(place);
     const uint64_t token = entry.token.load(std::memory_order_relaxed);
     // A consumer that holds its lock but has not written its token has not read anything yet: it has nothing to lose.
     if (token <= kReservationTaken) continue;
@@ -74,7 +74,7 @@ void Succession::AddAttached(size_t segment) {
 bool Succession::HeirLives(const Heir& heir) const {
   return std::any_of(segments_.begin() + static_cast<ptrdiff_t>(heir.segment), segments_.end(),
                      [&](const OpenedSegment& segment) {
-                       return heir.place < segment.control_view.max_consumers &&
+                       return heir.place < segment.control_view.max_consumers() &&
                               segment.ConsumerLives(heir.place);
                      });
 }

@@ -12,9 +12,9 @@ ConsumerRoster::ConsumerRoster(const ControlView& control, uint32_t max_pins, Li
     : control_(control),
       max_pins_(max_pins),
       is_alive_(std::move(is_alive)),
-      dead_states_(control.max_consumers, 0),
-      reserved_tokens_(control.max_consumers, 0) {
-  active_.reserve(control.max_consumers);
+      dead_states_(control.max_consumers(), 0),
+      reserved_tokens_(control.max_consumers(), 0) {
+  active_.reserve(control.max_consumers());
 }
 
 void ConsumerRoster::Reserve(uint32_t index, uint64_t token) {
@@ -34,10 +34,10 @@ void ConsumerRoster::ReadEntries(uint64_t changes, uint64_t head) {
   seen_changes_ = changes;
   std::vector<Place> known = std::move(active_);
   active_.clear();
-  active_.reserve(control_.max_consumers);
-  for (uint32_t i = 0; i < control_.max_consumers; ++i) {
+  active_.reserve(control_.max_consumers());
+  for (uint32_t i = 0; i < control_.max_consumers(); ++i) {
     // Acquire: pairs with the joiner's release of kActive, and brings the rest of its entry.
-    const uint64_t state = control_.entries[i].state.load(std::memory_order_acquire);
+    const uint64_t state = control_.entry(i).state.load(std::memory_order_acquire);
     if (PhaseOf(state) != Phase::kActive || state == dead_states_[i]) continue;
     const auto same = std::find_if(known.begin(), known.end(), [&](const Place& place) {
       return place.index == i && place.state == state;
@@ -47,7 +47,7 @@ void ConsumerRoster::ReadEntries(uint64_t changes, uint64_t head) {
 }
 
 ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, uint64_t head) {
-  const ConsumerEntry& entry = control_.entries[index];
+  const ConsumerEntry& entry = control_.entry(index);
   Place place{.entry = &entry,
               .index = index,
               .state = state,

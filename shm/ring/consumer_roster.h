@@ -93,7 +93,7 @@ class ConsumerRoster {
   bool EvictDeadPinners();
 
   // For waiting: the word that the consumer at `index` advances.
-  const std::atomic<uint64_t>& cursor_word(uint32_t index) const { return control_.entries[index].cursor; }
+  const std::atomic<uint64_t>& cursor_word(uint32_t index) const { return control_.entry(index).cursor; }
 
   uint64_t evicted_consumers() const { return evicted_consumers_; }
   uint64_t invalid_values() const { return invalid_values_; }

@@ -4,36 +4,84 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "shm/channel_config.h"
 #include "shm/segment/geometry.h"
 #include "shm/segment/managed_memory.h"
 #include "shm/segment/private_copy.h"
 #include "shm/segment/superblock.h"
 
 namespace pylabhub::shm {
+namespace {
 
-size_t ControlFileBytes(uint32_t max_consumers) {
-  const size_t parts_bytes = sizeof(ControlHeader) + max_consumers * sizeof(ConsumerEntry);
-  const size_t bytes = kPageBytes + ManagedMemory::kOverheadBytes + parts_bytes;
-  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+constexpr size_t RoundUp(size_t value, size_t step) { return (value + step - 1) / step * step; }
+
+size_t EntriesBytes(const ControlShape& shape) { return shape.max_consumers * sizeof(ConsumerEntry); }
+
+size_t GroupStrideBytes(const ControlShape& shape) {
+  return sizeof(GroupEntry) + RoundUp(shape.capacity_slots * sizeof(uint64_t), kSpacingBytes);
 }
 
-ControlView BuildControl(std::span<std::byte> memory, uint32_t max_consumers, const SegmentId& segment_id) {
+size_t GroupsBytes(const ControlShape& shape) { return shape.group_count * GroupStrideBytes(shape); }
+
+// True if `bytes` at `offset_bytes` are aligned and lie in a file of `file_bytes`, behind its superblock.
+bool IsSoundPart(uint64_t offset_bytes, uint64_t bytes, uint64_t file_bytes) {
+  return offset_bytes >= kPageBytes && offset_bytes % kSpacingBytes == 0 && offset_bytes <= file_bytes &&
+         bytes <= file_bytes - offset_bytes;
+}
+
+bool IsSoundShape(const ControlShape& shape) {
+  return shape.max_consumers >= 1 && shape.max_consumers <= kMaxConsumers &&
+         shape.group_count <= kMaxGroups && shape.capacity_slots <= kMaxCapacitySlots &&
+         (shape.group_count == 0) == (shape.capacity_slots == 0);
+}
+
+}  // namespace
+
+ControlShape ControlShape::Of(const ChannelConfig& config) {
+  return {.max_consumers = config.max_consumers,
+          .group_count = static_cast<uint32_t>(config.groups.size()),
+          .capacity_slots = config.groups.empty() ? 0 : config.capacity_slots};
+}
+
+GroupEntry& ControlView::group(uint32_t index) const {
+  return *At<GroupEntry>(groups, index * GroupStrideBytes(shape));
+}
+
+std::span<std::atomic<uint64_t>> ControlView::claims(uint32_t index) const {
+  return {At<std::atomic<uint64_t>>(groups, index * GroupStrideBytes(shape) + sizeof(GroupEntry)),
+          shape.capacity_slots};
+}
+
+size_t ControlFileBytes(const ControlShape& shape) {
+  const size_t parts_bytes = sizeof(ControlHeader) + EntriesBytes(shape) + GroupsBytes(shape);
+  return RoundUp(kPageBytes + ManagedMemory::kOverheadBytes + parts_bytes, kPageBytes);
+}
+
+ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape,
+                         const SegmentId& segment_id) {
   ManagedMemory managed(memory);
   const uint64_t header_offset = managed.Allocate(sizeof(ControlHeader), kSpacingBytes);
-  const uint64_t entries_offset = managed.Allocate(max_consumers * sizeof(ConsumerEntry), kSpacingBytes);
+  const uint64_t entries_offset = managed.Allocate(EntriesBytes(shape), kSpacingBytes);
   managed.Name("header", header_offset);
   managed.Name("entries", entries_offset);
+  uint64_t groups_offset = 0;
+  if (shape.group_count != 0) {
+    // All zero: every claim word is of slot 0, and says that it is open.
+    groups_offset = managed.Allocate(GroupsBytes(shape), kSpacingBytes);
+    managed.Name("groups", groups_offset);
+  }
 
   auto* header = new (memory.data() + header_offset) ControlHeader{};
   header->segment_id = segment_id;
   header->entries_offset_bytes = entries_offset;
-  header->max_consumers = max_consumers;
+  header->groups_offset_bytes = groups_offset;
+  header->max_consumers = shape.max_consumers;
+  header->group_count = shape.group_count;
+  header->capacity_slots = shape.capacity_slots;
   auto* entries = At<ConsumerEntry>(memory.data(), entries_offset);
-  for (uint32_t i = 0; i < max_consumers; ++i) new (&entries[i]) ConsumerEntry{};
+  for (uint32_t i = 0; i < shape.max_consumers; ++i) new (&entries[i]) ConsumerEntry{};
   WriteSuperblock(memory, segment_id, header_offset);
   PublishSuperblock(memory, kControlMagic);
-  return {header, entries, max_consumers, segment_id};
+  return {header, entries, memory.data() + groups_offset, shape, segment_id};
 }
 
 absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
@@ -44,16 +92,21 @@ absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
   view.header = At<ControlHeader>(memory.data(), superblock->header_offset_bytes);
   ControlHeader fixed{};
   CopyFixedPart(fixed, *view.header, offsetof(ControlHeader, membership_changes));
-  view.max_consumers = fixed.max_consumers;
+  view.shape = {.max_consumers = fixed.max_consumers,
+                .group_count = fixed.group_count,
+                .capacity_slots = fixed.capacity_slots};
   view.segment_id = superblock->segment_id;
-  const uint64_t offset = fixed.entries_offset_bytes;
-  if (view.max_consumers < 1 || view.max_consumers > kMaxConsumers || offset < kPageBytes ||
-      offset % kSpacingBytes != 0 || offset > memory.size() ||
-      view.max_consumers * sizeof(ConsumerEntry) > memory.size() - offset) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the segment is damaged: ", view.max_consumers, " consumer entries at ", offset));
+  const bool sound = IsSoundShape(view.shape) &&
+                     IsSoundPart(fixed.entries_offset_bytes, EntriesBytes(view.shape), memory.size()) &&
+                     (view.shape.group_count == 0 ||
+                      IsSoundPart(fixed.groups_offset_bytes, GroupsBytes(view.shape), memory.size()));
+  if (!sound) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the segment is damaged: ", fixed.max_consumers, " consumer entries at ", fixed.entries_offset_bytes,
+        ", ", fixed.group_count, " groups at ", fixed.groups_offset_bytes));
   }
-  view.entries = At<ConsumerEntry>(memory.data(), offset);
+  view.entries = At<ConsumerEntry>(memory.data(), fixed.entries_offset_bytes);
+  view.groups = memory.data() + fixed.groups_offset_bytes;
   return view;
 }
 

@@ -1,33 +1,52 @@
-// A control segment in a mapping: an entry for each consumer, written by that consumer.
+// A control segment in a mapping: an entry for each consumer, written by that consumer, and the claims of each group.
 //
 // Thread safety: thread-compatible.
 // Ownership:     views point into a mapping that must outlive them.
 #ifndef PYLABHUB_SHM_SEGMENT_CONTROL_SEGMENT_H_
 #define PYLABHUB_SHM_SEGMENT_CONTROL_SEGMENT_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "absl/status/statusor.h"
+#include "shm/channel_config.h"
 #include "shm/segment/layout.h"
 #include "shm/segment_id.h"
 
 namespace pylabhub::shm {
+
+// How much of everything there is in a control segment.
+struct ControlShape {
+  uint32_t max_consumers = 0;
+  uint32_t group_count = 0;
+  uint32_t capacity_slots = 0;  // claim words of each group; 0 without groups
+
+  static ControlShape Of(const ChannelConfig& config);
+  bool operator==(const ControlShape&) const = default;
+};
 
 // Addresses and the checked private copy of what is fixed. The producer's mapping is read-only after
 // creation.
 struct ControlView {
   ControlHeader* header = nullptr;
   ConsumerEntry* entries = nullptr;
-  uint32_t max_consumers = 0;
+  std::byte* groups = nullptr;
+  ControlShape shape;
   SegmentId segment_id;
+
+  uint32_t max_consumers() const { return shape.max_consumers; }
+  ConsumerEntry& entry(uint32_t place) const { return entries[place]; }
+  GroupEntry& group(uint32_t index) const;
+  // One for each cell of the ring.
+  std::span<std::atomic<uint64_t>> claims(uint32_t index) const;
 };
 
-size_t ControlFileBytes(uint32_t max_consumers);
+size_t ControlFileBytes(const ControlShape& shape);
 
 // Builds a control segment in `memory`, all zero and of ControlFileBytes, and publishes it.
-ControlView BuildControl(std::span<std::byte> memory, uint32_t max_consumers, const SegmentId& segment_id);
+ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape, const SegmentId& segment_id);
 
 // kFailedPrecondition if `memory` is not a whole, sound, published control segment of this version.
 absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory);

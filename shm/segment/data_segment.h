@@ -32,8 +32,8 @@ struct DataSegment {
   std::byte* base = nullptr;
   DataHeader* header = nullptr;
 
-  std::span<Reservation> reservations() const {
-    return {At<Reservation>(base, geometry.reservations_offset_bytes), geometry.max_consumers};
+  std::span<PlaceRecord> places() const {
+    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.max_consumers};
   }
 };
 
@@ -42,15 +42,15 @@ struct DataView {
   Geometry geometry;
   const std::byte* base = nullptr;
   const DataHeader* header = nullptr;
-  ChannelConfig config;  // `directory` and `group` are not in the segment
+  ChannelConfig config;  // `directory` and `unix_group` are not in the segment
   SchemaHash schema_hash;
   SegmentId segment_id;
   SegmentId predecessor_id;
   absl::Time created;
   int64_t producer_pid = 0;
 
-  std::span<const Reservation> reservations() const {
-    return {At<Reservation>(base, geometry.reservations_offset_bytes), geometry.max_consumers};
+  std::span<const PlaceRecord> places() const {
+    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.max_consumers};
   }
 };
 

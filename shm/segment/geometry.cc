@@ -16,10 +16,11 @@ absl::Status CheckPart(absl::string_view name, uint64_t offset_bytes, uint64_t b
                        uint64_t file_bytes) {
   if (bytes == 0) return absl::OkStatus();
   if (offset_bytes < kPageBytes || offset_bytes > file_bytes || bytes > file_bytes - offset_bytes) {
-    return Damaged(absl::StrCat(name, " lie outside of the file (offset ", offset_bytes, ", ", bytes,
+    return Damaged(absl::StrCat("its ", name, " lie outside of the file (offset ", offset_bytes, ", ", bytes,
                                 " bytes, file ", file_bytes, ")"));
   }
-  if (offset_bytes % alignment != 0) return Damaged(absl::StrCat(name, " are not aligned to ", alignment));
+  if (offset_bytes % alignment != 0)
+    return Damaged(absl::StrCat("its ", name, " are not aligned to ", alignment));
   return absl::OkStatus();
 }
 
@@ -30,6 +31,7 @@ Geometry Geometry::Of(const ChannelConfig& config) {
   geometry.capacity_slots = config.capacity_slots;
   geometry.max_consumers = config.max_consumers;
   geometry.slot_bytes = config.slot_bytes;
+  geometry.zone_bytes = config.zone_bytes;
   if (config.slot_bytes <= kMaxInlineBytes) {
     geometry.cell_stride_bytes = RoundUp(sizeof(SlotDescriptor) + config.slot_bytes, kSpacingBytes);
     return geometry;
@@ -55,7 +57,8 @@ absl::Status Geometry::Check(const ChannelConfig& config, uint64_t file_bytes) c
       {"cells", cells_offset_bytes, cells_bytes(), kSpacingBytes},
       {"chunks", chunks_offset_bytes, chunks_bytes(), kSpacingBytes},
       {"chunk sequences", chunk_sequences_offset_bytes, chunk_sequences_bytes(), sizeof(uint64_t)},
-      {"reservations", reservations_offset_bytes, reservations_bytes(), sizeof(uint64_t)},
+      {"places", places_offset_bytes, places_bytes(), kLineBytes},
+      {"zone", zone_offset_bytes, zone_part_bytes(), kSpacingBytes},
   };
   for (const auto& part : parts) {
     absl::Status status = CheckPart(part.name, part.offset_bytes, part.bytes, part.alignment, file_bytes);

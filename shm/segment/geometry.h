@@ -27,13 +27,21 @@ struct Geometry {
   uint64_t cells_offset_bytes = 0;
   uint64_t chunks_offset_bytes = 0;
   uint64_t chunk_sequences_offset_bytes = 0;
-  uint64_t reservations_offset_bytes = 0;
+  uint64_t places_offset_bytes = 0;
+  uint64_t zone_bytes = 0;  // of one copy; 0: no zone
+  uint64_t zone_offset_bytes = 0;
 
   bool inline_payloads() const { return chunk_count == 0; }
   uint64_t cells_bytes() const { return capacity_slots * cell_stride_bytes; }
   uint64_t chunks_bytes() const { return chunk_count * chunk_stride_bytes; }
   uint64_t chunk_sequences_bytes() const { return chunk_count * sizeof(uint64_t); }
-  uint64_t reservations_bytes() const { return max_consumers * sizeof(Reservation); }
+  uint64_t places_bytes() const { return max_consumers * sizeof(PlaceRecord); }
+  uint64_t zone_copy_stride_bytes() const {
+    return (zone_bytes + kSpacingBytes - 1) / kSpacingBytes * kSpacingBytes;
+  }
+  uint64_t zone_part_bytes() const {
+    return zone_bytes == 0 ? 0 : sizeof(ZoneHeader) + 2 * zone_copy_stride_bytes();
+  }
 
   // Sizes and counts for `config`, which must be valid. Offsets are 0.
   static Geometry Of(const ChannelConfig& config);

@@ -20,13 +20,15 @@
 
 namespace pylabhub::shm {
 
-inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kAbiVersion = 2;
 inline constexpr size_t kLineBytes = 64;
 inline constexpr size_t kSpacingBytes = 128;
 inline constexpr size_t kPageBytes = 4096;
 // A payload of up to so many bytes lies beside its descriptor; a larger one has a chunk of its own.
 inline constexpr uint64_t kMaxInlineBytes = 1024;
 inline constexpr uint32_t kPinsPerConsumer = 16;
+inline constexpr uint32_t kMaxGroups = 8;
+inline constexpr size_t kGroupNameBytes = 32;  // with the NUL at its end
 
 static_assert(std::endian::native == std::endian::little);
 static_assert(std::atomic<uint32_t>::is_always_lock_free && std::atomic<uint64_t>::is_always_lock_free);
@@ -60,12 +62,13 @@ struct alignas(kLineBytes) SlotDescriptor {
   std::atomic<uint64_t> payload_bytes;
   std::atomic<int64_t> timestamp_ns;  // since the Unix epoch
   std::atomic<uint32_t> chunk;        // index of the payload's chunk; kInlineChunk if it follows this line
-  uint32_t reserved0;
-  std::atomic<uint64_t> checksum;  // 0 in this version
+  std::atomic<uint32_t> flags;        // kHasChecksum
+  std::atomic<uint64_t> checksum;     // XXH3, 64 bits, of the payload's bytes; 0 without kHasChecksum
   uint64_t reserved[3];
 };
 static_assert(sizeof(SlotDescriptor) == 64 && offsetof(SlotDescriptor, chunk) == 24);
 inline constexpr uint32_t kInlineChunk = UINT32_MAX;
+inline constexpr uint32_t kHasChecksum = 1;
 
 // What the producer has done. Changes with every slot.
 struct alignas(kSpacingBytes) ProducerProgress {
@@ -77,18 +80,23 @@ struct alignas(kSpacingBytes) ProducerProgress {
   std::atomic<uint64_t> wakes;
   std::atomic<uint64_t> evicted_consumers;
   std::atomic<uint64_t> invalid_peer_values;
+  std::atomic<uint64_t> dropped_backlogs;
+  std::atomic<uint64_t> cut_off_consumers;
 };
 static_assert(sizeof(ProducerProgress) == 128);
 
 // What consumers look at when they release a slot. Changes when the producer goes to sleep or closes.
 struct alignas(kSpacingBytes) ProducerWait {
   std::atomic<uint32_t> may_sleep;  // 1: a release must fence, then look at waiting_place
-  std::atomic<uint32_t>
-      waiting_place;  // 1 + the index of the consumer that the producer sleeps for; 0: awake
+  // 1 + the index of the consumer that the producer sleeps for, kWaitingGroup + that of a group; 0: awake.
+  std::atomic<uint32_t> waiting_place;
   std::atomic<uint64_t> waiting_cursor;  // wake it when that consumer's cursor has come so far
   std::atomic<uint64_t> closed_at;       // 1 + the final sequence number's successor (head + 1); 0: open
+  // The value of membership_changes that the producer knows of: who joined before it is waited for.
+  std::atomic<uint64_t> acknowledged_changes;
 };
 static_assert(sizeof(ProducerWait) == 128);
+inline constexpr uint32_t kWaitingGroup = 1 << 16;
 
 struct alignas(kSpacingBytes) DataHeader {
   SegmentId segment_id;
@@ -107,27 +115,52 @@ struct alignas(kSpacingBytes) DataHeader {
   uint64_t chunk_stride_bytes;
   uint64_t chunk_sequences_offset_bytes;  // for each chunk, 1 + the sequence number of the slot written into
                                           // it last
-  uint64_t reservations_offset_bytes;     // max_consumers of Reservation
+  uint64_t places_offset_bytes;           // max_consumers of PlaceRecord
   uint64_t schema_offset_bytes;           // its canonical text
   uint32_t chunk_count;
   uint32_t schema_bytes;
   uint8_t schema_hash[32];
   int64_t created_ns;  // since the Unix epoch
   int64_t reservation_ttl_ns;
-  int64_t producer_pid;  // for information only
+  int64_t producer_pid;     // for information only
+  int64_t max_patience_ns;  // INT64_MAX: the producer waits for its consumers for ever
+  uint32_t checksum;        // Checksum
+  uint32_t group_count;
+  uint64_t zone_offset_bytes;  // a ZoneHeader and the two copies behind it; 0 without a zone
+  uint64_t zone_bytes;         // of one copy
+  uint64_t zone_schema_offset_bytes;
+  uint32_t zone_schema_bytes;
+  uint32_t reserved;
+  uint8_t zone_schema_hash[32];
+  char groups[kMaxGroups][kGroupNameBytes];
   ProducerProgress progress;
   ProducerWait wait;
 };
-static_assert(sizeof(DataHeader) == 640 && offsetof(DataHeader, progress) == 384 &&
-              offsetof(DataHeader, wait) == 512);
+static_assert(sizeof(DataHeader) == 1024 && offsetof(DataHeader, max_patience_ns) == 320 &&
+              offsetof(DataHeader, groups) == 400 && offsetof(DataHeader, progress) == 768 &&
+              offsetof(DataHeader, wait) == 896);
 
-// A place that a successor keeps for a consumer of its predecessor. Two values are no token: the place was
-// never kept, or is not any more; and, its consumer has come.
+// The flexible zone: two copies, each of zone_bytes rounded up to kSpacingBytes, behind this. Version v (from 1) lies in
+// copy v % 2.
+struct alignas(kSpacingBytes) ZoneHeader {
+  std::atomic<uint64_t> begun;      // the version that is being written, or was written last
+  std::atomic<uint64_t> published;  // the version that is to be read; 0: none yet
+};
+static_assert(sizeof(ZoneHeader) == 128);
+
+// What the producer says about one consumer's place. A successor keeps a place for a consumer of its predecessor: two
+// values are no token: the place was never kept, or is not any more; and, its consumer has come.
 inline constexpr uint64_t kNotReserved = 0;
 inline constexpr uint64_t kReservationTaken = 1;
-struct Reservation {
+struct alignas(kLineBytes) PlaceRecord {
   std::atomic<uint64_t> token;
   std::atomic<uint64_t> holds_slots;  // 1: nothing is overwritten before that consumer has come
+  // The ConsumerEntry::state of a consumer that was too slow and is not waited for below `waited_from`, and of one that
+  // was cut off; 0: nobody was.
+  std::atomic<uint64_t> dropped_state;
+  std::atomic<uint64_t> waited_from;
+  std::atomic<uint64_t> cut_off_state;
+  std::atomic<uint64_t> blocked_ns;  // for how long the producer has waited for whoever had this place
 
   // The token of the consumer that is still to come; kNotReserved if there is none.
   uint64_t Expected() const {
@@ -135,7 +168,7 @@ struct Reservation {
     return value == kReservationTaken ? kNotReserved : value;
   }
 };
-static_assert(sizeof(Reservation) == 16);
+static_assert(sizeof(PlaceRecord) == 64);
 
 // A consumer's phase, in the low byte of ConsumerEntry::state; the rest counts the entry's uses.
 enum class Phase : uint8_t { kFree = 0, kJoining = 1, kActive = 2, kLeft = 3 };
@@ -157,8 +190,11 @@ struct alignas(kSpacingBytes) ConsumerEntry {
   std::atomic<uint32_t> wait_state;
   std::atomic<uint32_t> order;  // ReadOrder: a kLatest consumer is never waited for
   std::atomic<uint32_t> pins_declared;
+  std::atomic<uint32_t> group;      // 1 + the index of its group; 0: it reads for itself
+  std::atomic<int64_t> pid;         // for information only
+  std::atomic<uint32_t> when_slow;  // WhenSlow: what the producer does when this consumer holds it up...
   uint32_t reserved0;
-  std::atomic<int64_t> pid;  // for information only
+  std::atomic<int64_t> patience_ns;  // ...for so long
 
   alignas(kSpacingBytes) std::atomic<uint64_t> cursor;  // every slot below it is read and released
   std::atomic<uint64_t> received_slots;
@@ -166,24 +202,41 @@ struct alignas(kSpacingBytes) ConsumerEntry {
   std::atomic<uint64_t> missed_slots;
   std::atomic<uint64_t> waits;
   std::atomic<uint64_t> sleeps;
+  std::atomic<uint64_t> corrupt_slots;
+  std::atomic<uint64_t> redelivered_slots;
 
   alignas(kSpacingBytes) std::atomic<uint64_t> pins[kPinsPerConsumer];  // 1 + chunk; 0: none
-
-  alignas(kSpacingBytes) uint8_t reserved1[kSpacingBytes];
 };
-static_assert(sizeof(ConsumerEntry) == 512 && offsetof(ConsumerEntry, cursor) == 128 &&
+static_assert(sizeof(ConsumerEntry) == 384 && offsetof(ConsumerEntry, cursor) == 128 &&
               offsetof(ConsumerEntry, pins) == 256);
 
 struct alignas(kSpacingBytes) ControlHeader {
   SegmentId segment_id;
   uint64_t entries_offset_bytes;  // max_consumers of ConsumerEntry
+  uint64_t groups_offset_bytes;   // group_count of GroupEntry, each with its claims behind it
   uint32_t max_consumers;
+  uint32_t group_count;
+  uint32_t capacity_slots;
   uint32_t reserved;
   // Counts joins and departures: a producer that sees it unchanged knows its consumers. Written by all of
   // them.
   alignas(kSpacingBytes) std::atomic<uint64_t> membership_changes;
 };
 static_assert(sizeof(ControlHeader) == 256 && offsetof(ControlHeader, membership_changes) == 128);
+
+// A group of consumers that share the work: this, and then a claim word for each cell of the ring, written by its
+// members, who trust each other.
+struct alignas(kSpacingBytes) GroupEntry {
+  std::atomic<uint64_t> releases;    // counts released slots: the producer sleeps on it
+  std::atomic<uint64_t> next_claim;  // a hint: every slot below it is claimed
+};
+static_assert(sizeof(GroupEntry) == 128);
+
+// A claim word: the slot's sequence number << 12 | ClaimState << 10 | the place of the member that has it. A word of an
+// older slot of the same cell means that nobody has claimed the newer one yet.
+enum class ClaimState : uint8_t { kOpen = 0, kClaimed = 1, kDone = 2 };
+inline constexpr uint32_t kClaimPlaceBits = 10;
+inline constexpr uint32_t kClaimStateBits = 2;
 
 // The anchor file: which segment of the channel is current. The producer holds the lock on its byte 0 for
 // life.
@@ -213,7 +266,9 @@ constexpr uint64_t LayoutHash() {
       sizeof(DataHeader),
       sizeof(ConsumerEntry),
       sizeof(ControlHeader),
-      sizeof(Reservation),
+      sizeof(PlaceRecord),
+      sizeof(GroupEntry),
+      sizeof(ZoneHeader),
       offsetof(DataHeader, slot_bytes),
       offsetof(DataHeader, schema_hash),
       offsetof(DataHeader, progress),

@@ -9,6 +9,7 @@
 namespace pylabhub::shm {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 ChannelConfig Good() { return {.channel = "a.b-c_9", .slot_bytes = 100}; }
@@ -21,6 +22,12 @@ TEST(ChannelConfigTest, DefaultsAreFilledIn) {
   ChannelConfig single = Good();
   single.policy = Policy::kSingleReader;
   EXPECT_EQ(single.WithDefaults().max_consumers, 1u);
+  ChannelConfig pipeline = Good();
+  pipeline.policy = Policy::kPipeline;
+  EXPECT_THAT(pipeline.WithDefaults().groups, ElementsAre("workers"));
+  ChannelConfig with_zone = Good();
+  with_zone.zone_schema.record_bytes = 40;
+  EXPECT_EQ(with_zone.WithDefaults().zone_bytes, 40u);
 }
 
 TEST(ChannelConfigTest, NamesFollowTheRuleOnBothSidesOfIt) {
@@ -52,6 +59,18 @@ TEST(ChannelConfigTest, EveryBrokenRuleNamesItsMember) {
       {"min_consumers", [](ChannelConfig& c) { c.min_consumers = 65; }},
       {"max_pins", [](ChannelConfig& c) { c.max_pins = UINT32_MAX; }},
       {"reservation_ttl", [](ChannelConfig& c) { c.reservation_ttl = -absl::Seconds(1); }},
+      {"no groups", [](ChannelConfig& c) { c.groups = {"workers"}; }},
+      {"groups", [](ChannelConfig& c) { c.policy = Policy::kPipeline, c.groups.assign(9, "g"); }},
+      {"there twice",
+       [](ChannelConfig& c) {
+         c.policy = Policy::kPipeline, c.groups = {"a", "b", "a"};
+       }},
+      {"group name",
+       [](ChannelConfig& c) { c.policy = Policy::kPipeline, c.groups = {std::string(32, 'g')}; }},
+      {"group name", [](ChannelConfig& c) { c.policy = Policy::kPipeline, c.groups = {"No Spaces"}; }},
+      {"checksum", [](ChannelConfig& c) { c.checksum = static_cast<Checksum>(0); }},
+      {"max_patience", [](ChannelConfig& c) { c.max_patience = absl::ZeroDuration(); }},
+      {"zone_bytes", [](ChannelConfig& c) { c.zone_bytes = kMaxZoneBytes + 1; }},
       {"directory", [](ChannelConfig& c) { c.directory = "dev/shm"; }},
       {"schema", [](ChannelConfig& c) { c.schema.name = ""; }},
       {"record",

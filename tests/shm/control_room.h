@@ -17,15 +17,15 @@ namespace pylabhub::shm {
 class ControlRoom {
  public:
   explicit ControlRoom(uint32_t places, uint32_t max_pins = 8)
-      : memory_(ControlFileBytes(places)),
-        view_(BuildControl(memory_.bytes(), places, SegmentId::Random())),
+      : memory_(ControlFileBytes({.max_consumers = places})),
+        view_(BuildControl(memory_.bytes(), {.max_consumers = places}, SegmentId::Random())),
         roster_(view_, max_pins, [this](uint32_t place) {
           ++probes_;
           return dead_.count(place) == 0;
         }) {}
 
   ConsumerRoster& roster() { return roster_; }
-  ConsumerEntry& entry(uint32_t place) const { return view_.entries[place]; }
+  ConsumerEntry& entry(uint32_t place) const { return view_.entry(place); }
   uint64_t probes() const { return probes_; }
 
   void Join(uint32_t place, uint64_t cursor = 0, ReadOrder order = ReadOrder::kNext, uint64_t token = 77) {

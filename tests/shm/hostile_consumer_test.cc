@@ -71,15 +71,15 @@ class Attacker {
     for (int i = 0; i < 100; ++i) words_[random_() % words_.size()] = Number();
   }
   void LieAsConsumers() {
-    for (uint32_t place = 0; place < view_.max_consumers; ++place) {
-      ConsumerEntry& entry = view_.entries[place];
+    for (uint32_t place = 0; place < view_.max_consumers(); ++place) {
+      ConsumerEntry& entry = view_.entry(place);
       entry.order = static_cast<uint32_t>(ReadOrder::kNext);
       entry.pins_declared = kPinsPerConsumer;
       entry.state = StateOf(Number(), Phase::kActive);
     }
     ++view_.header->membership_changes;
     for (int i = 0; i < 300; ++i) {
-      ConsumerEntry& entry = view_.entries[random_() % view_.max_consumers];
+      ConsumerEntry& entry = view_.entries[random_() % view_.max_consumers()];
       entry.cursor = entry.cursor + random_() % 8 - 2;
       entry.wait_state = static_cast<uint32_t>(Number());
       entry.pins[random_() % kPinsPerConsumer] = Number();

@@ -222,6 +222,7 @@ TEST_P(RingModelTest, EveryAnswerIsTheReferenceModels) {
                                .capacity_slots = capacity,
                                .slot_bytes = slot_bytes,
                                .max_consumers = policy == Policy::kSingleReader ? 1 : kPlaces,
+                               .max_pins = kPlaces,
                                .directory = folder.path()};
     Episode episode(config, seed);
     for (int step = 0; step < Steps(); ++step) {

@@ -16,10 +16,11 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr uint32_t kPlaces = 7;
+constexpr ControlShape kShape = {.max_consumers = kPlaces, .group_count = 2, .capacity_slots = 5};
 
 SegmentMemory Built() {
-  SegmentMemory memory(ControlFileBytes(kPlaces));
-  BuildControl(memory.bytes(), kPlaces, SegmentId::Random());
+  SegmentMemory memory(ControlFileBytes(kShape));
+  BuildControl(memory.bytes(), kShape, SegmentId::Random());
   return memory;
 }
 
@@ -29,23 +30,34 @@ std::string ErrorOf(const SegmentMemory& memory) {
     EXPECT_TRUE(absl::IsFailedPrecondition(view.status())) << view.status();
     return std::string(view.status().message());
   }
-  EXPECT_GE(view->max_consumers, 1u);
+  EXPECT_GE(view->max_consumers(), 1u);
   // A sanitizer sees an entry out of bounds.
   EXPECT_GT(Touch(std::as_bytes(std::span(view->header, 1))), 0u);
-  Touch(std::as_bytes(std::span(view->entries, view->max_consumers)));
+  Touch(std::as_bytes(std::span(view->entries, view->max_consumers())));
+  for (uint32_t group = 0; group < view->shape.group_count; ++group) {
+    Touch(std::as_bytes(std::span(&view->group(group), 1)));
+    Touch(std::as_bytes(view->claims(group)));
+  }
   return "";
 }
 
 TEST(ControlSegmentTest, EveryPlaceIsFreeAndOfTheSegmentThatItWasBuiltFor) {
-  const SegmentMemory memory(ControlFileBytes(kMaxConsumers));
+  constexpr ControlShape kLargest = {
+      .max_consumers = kMaxConsumers, .group_count = kMaxGroups, .capacity_slots = kMaxCapacitySlots};
+  const SegmentMemory memory(ControlFileBytes(kLargest));
   const SegmentId id = SegmentId::Random();
-  BuildControl(memory.bytes(), kMaxConsumers, id);
+  BuildControl(memory.bytes(), kLargest, id);
   const auto view = ViewControl(memory.bytes());
   ASSERT_TRUE(view.ok()) << view.status();
   EXPECT_EQ(view->segment_id, id);
-  ASSERT_EQ(view->max_consumers, kMaxConsumers);
+  ASSERT_EQ(view->shape, kLargest);
   for (uint32_t place = 0; place < kMaxConsumers; ++place)
-    ASSERT_EQ(PhaseOf(view->entries[place].state.load()), Phase::kFree);
+    ASSERT_EQ(PhaseOf(view->entry(place).state.load()), Phase::kFree);
+  // Boost leaves its own words in memory that it gives out again: no claim may be one.
+  for (uint32_t group = 0; group < kMaxGroups; ++group) {
+    ASSERT_EQ(view->claims(group).size(), kMaxCapacitySlots);
+    ASSERT_EQ(Touch(std::as_bytes(view->claims(group))), 0u);
+  }
 }
 
 TEST(ControlSegmentTest, ATruncatedSegmentIsRefusedWhereverItEnds) {
@@ -78,6 +90,26 @@ TEST(ControlSegmentTest, EntriesAnywhereElseThanBehindTheSuperblockAndInsideTheF
     const SegmentMemory memory(whole.bytes());
     memory.Write(header + offsetof(ControlHeader, entries_offset_bytes), offset);
     EXPECT_THAT(ErrorOf(memory), HasSubstr("consumer entries at")) << offset;
+  }
+}
+
+TEST(ControlSegmentTest, GroupsAnywhereElseThanInsideTheFileAreRefused) {
+  const SegmentMemory whole = Built();
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{kPageBytes - kSpacingBytes}, uint64_t{kPageBytes + 8},
+                                uint64_t{whole.bytes().size()}, UINT64_MAX, UINT64_MAX - 127}) {
+    const SegmentMemory memory(whole.bytes());
+    memory.Write(memory.header_offset_bytes() + offsetof(ControlHeader, groups_offset_bytes), offset);
+    EXPECT_THAT(ErrorOf(memory), HasSubstr("2 groups at")) << offset;
+  }
+  for (const uint32_t count : {kMaxGroups + 1, UINT32_MAX}) {
+    const SegmentMemory memory(whole.bytes());
+    memory.Write(memory.header_offset_bytes() + offsetof(ControlHeader, group_count), count);
+    EXPECT_THAT(ErrorOf(memory), HasSubstr("groups at")) << count;
+  }
+  for (const uint32_t slots : {0u, kMaxCapacitySlots, kMaxCapacitySlots + 1, UINT32_MAX}) {
+    const SegmentMemory memory(whole.bytes());
+    memory.Write(memory.header_offset_bytes() + offsetof(ControlHeader, capacity_slots), slots);
+    EXPECT_THAT(ErrorOf(memory), HasSubstr("groups at")) << slots;
   }
 }
 

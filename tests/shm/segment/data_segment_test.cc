@@ -16,6 +16,7 @@ namespace pylabhub::shm {
 namespace {
 
 using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kInlineBytes = 100;
@@ -29,6 +30,15 @@ ChannelConfig Config(uint64_t slot_bytes) {
       .fields = {{.name = "celsius", .type = ScalarType::kFloat64, .offset_bytes = 0, .unit = "Cel"},
                  {.name = "timestamp_ns", .type = ScalarType::kInt64, .offset_bytes = 8, .unit = "ns"}}};
   config.max_consumers = 3;
+  config.policy = Policy::kPipeline;
+  config.groups = {"filters", "loggers"};
+  config.checksum = Checksum::kEnforced;
+  config.max_patience = absl::Seconds(2);
+  config.zone_schema = {
+      .name = "Calibration",
+      .record_bytes = 8,
+      .fields = {{.name = "gain", .type = ScalarType::kFloat64, .offset_bytes = 0, .unit = "1"}}};
+  config.zone_bytes = 200;
   return config.WithDefaults();
 }
 
@@ -55,7 +65,8 @@ std::string ErrorOf(const SegmentMemory& memory) {
     sum += Touch({view->base + geometry.chunks_offset_bytes, geometry.chunks_bytes()});
     sum += Touch({view->base + geometry.chunk_sequences_offset_bytes, geometry.chunk_sequences_bytes()});
   }
-  sum += Touch(std::as_bytes(view->reservations()));
+  sum += Touch(std::as_bytes(view->places()));
+  sum += Touch({view->base + geometry.zone_offset_bytes, geometry.zone_part_bytes()});
   EXPECT_NE(sum, 0u);
   return "";
 }
@@ -69,6 +80,12 @@ TEST(DataSegmentTest, WhatWasBuiltIsWhatIsViewed) {
     EXPECT_EQ(view->config.capacity_slots, 4u);
     EXPECT_EQ(view->config.slot_bytes, slot_bytes);
     EXPECT_EQ(view->config.schema.fields[1].unit, "ns");
+    EXPECT_EQ(view->config.policy, Policy::kPipeline);
+    EXPECT_THAT(view->config.groups, ElementsAre("filters", "loggers"));
+    EXPECT_EQ(view->config.checksum, Checksum::kEnforced);
+    EXPECT_EQ(view->config.max_patience, absl::Seconds(2));
+    EXPECT_EQ(view->config.zone_bytes, 200u);
+    EXPECT_EQ(view->config.zone_schema.fields[0].name, "gain");
     EXPECT_EQ(view->schema_hash, HashOf(Config(slot_bytes).schema));
     EXPECT_FALSE(view->predecessor_id.is_nil());
   }
@@ -85,9 +102,10 @@ TEST(DataSegmentTest, ANewSegmentHasNoSlotAndNoReservationWhateverItsShape) {
         const SegmentMemory memory(DataFileBytes(config));
         const DataSegment built = BuildData(memory.bytes(), config, SegmentId::Random(), {});
         const Geometry& geometry = built.geometry;
+        ASSERT_EQ(geometry.zone_part_bytes(), 0u);
         uint64_t sum = Touch({built.base + geometry.cells_offset_bytes, geometry.cells_bytes()});
         sum += Touch({built.base + geometry.chunk_sequences_offset_bytes, geometry.chunk_sequences_bytes()});
-        sum += Touch(std::as_bytes(built.reservations()));
+        sum += Touch(std::as_bytes(built.places()));
         ASSERT_EQ(sum, 0u) << slot_bytes << " bytes, " << capacity << " slots, " << consumers << " consumers";
       }
     }
@@ -149,7 +167,16 @@ TEST(DataSegmentTest, EveryHeaderMemberThatIsDamagedIsNamed) {
       {offsetof(DataHeader, chunks_offset_bytes), 8, {0, kPageBytes + 1, kHuge, kHuge - 127}, "chunks"},
       {offsetof(DataHeader, chunk_stride_bytes), 8, {0, 1, kPageBytes, kHuge}, "strides"},
       {offsetof(DataHeader, chunk_sequences_offset_bytes), 8, {0, 8193, kHuge, kHuge - 7}, "chunk sequences"},
-      {offsetof(DataHeader, reservations_offset_bytes), 8, {0, 8193, kHuge, kHuge - 7}, "reservations"},
+      {offsetof(DataHeader, places_offset_bytes), 8, {0, 8193, kHuge, kHuge - 7}, "places"},
+      {offsetof(DataHeader, max_patience_ns), 8, {0, kHuge}, "max_patience"},
+      {offsetof(DataHeader, checksum), 4, {0, 4, 257, UINT32_MAX}, "checksum"},
+      {offsetof(DataHeader, group_count), 4, {0, 3, 9, UINT32_MAX}, "group"},
+      {offsetof(DataHeader, groups), 1, {0, 'A', '/'}, "group name"},
+      {offsetof(DataHeader, zone_offset_bytes), 8, {0, kPageBytes + 1, kHuge, kHuge - 127}, "zone"},
+      {offsetof(DataHeader, zone_bytes), 8, {7, 1 << 20, kHuge}, "zone"},
+      {offsetof(DataHeader, zone_schema_offset_bytes), 8, {0, 1 << 20, kHuge}, "schema"},
+      {offsetof(DataHeader, zone_schema_bytes), 4, {0, 1, 1 << 20, UINT32_MAX}, "schema"},
+      {offsetof(DataHeader, zone_schema_hash), 1, {0, 255}, "hash"},
       {offsetof(DataHeader, schema_offset_bytes), 8, {0, 1 << 20, kHuge}, "schema"},
       {offsetof(DataHeader, schema_bytes), 4, {0, 1, 1 << 20, UINT32_MAX}, "schema"},
       {offsetof(DataHeader, schema_hash), 1, {0, 255}, "hash"},
@@ -207,7 +234,7 @@ TEST(DataSegmentTest, RandomDamageIsRefusedOrLeavesEveryPartInBounds) {
         // Most of it where numbers are: the superblock and the header.
         const size_t where = random() % 4 == 0   ? random() % (3 * kPageBytes)
                              : random() % 8 == 0 ? random() % sizeof(Superblock)
-                                                 : header + random() % 384;
+                                                 : header + random() % offsetof(DataHeader, progress);
         if (random() % 2 == 0) {
           memory.Write(where, static_cast<uint8_t>(memory.Read<uint8_t>(where) ^ (1u << random() % 8)));
         } else {

@@ -53,7 +53,7 @@ TEST(LayoutExampleTest, TheBytesAreWhereTheDocumentationSays) {
   const auto header = Read<uint64_t>(data, offsetof(Superblock, header_offset_bytes));
   EXPECT_EQ(header, 4352u);
   const auto cells = Read<uint64_t>(data, header + offsetof(DataHeader, cells_offset_bytes));
-  EXPECT_EQ(cells, 5120u);
+  EXPECT_EQ(cells, 5504u);
   EXPECT_EQ(Read<uint64_t>(data, header + offsetof(DataHeader, cell_stride_bytes)), 128u);
   EXPECT_EQ(Read<uint64_t>(data, cells), 1u) << "stamp of slot 0";
   EXPECT_EQ(Read<uint64_t>(data, cells + 8), 16u) << "its payload_bytes";
@@ -72,7 +72,7 @@ TEST(LayoutExampleTest, TheBytesAreWhereTheDocumentationSays) {
   EXPECT_EQ(entries, 4736u);
   EXPECT_EQ(Read<uint64_t>(control, entries), 0x102u) << "first use, active";
   EXPECT_EQ(Read<uint64_t>(control, entries + 128), 1u) << "cursor";
-  EXPECT_EQ(Read<uint64_t>(control, entries + 512), 0u) << "the second place is free";
+  EXPECT_EQ(Read<uint64_t>(control, entries + 384), 0u) << "the second place is free";
 }
 
 }  // namespace

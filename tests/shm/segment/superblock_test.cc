@@ -51,7 +51,7 @@ TEST(SuperblockTest, AnotherMagicIsNotOurs) {
 TEST(SuperblockTest, AnotherVersionIsNamedWithTheOneThatIsRead) {
   const SegmentMemory memory = Published();
   memory.Write(offsetof(Superblock, abi_version), kAbiVersion + 41);
-  EXPECT_THAT(ErrorOf(memory), HasSubstr("version 42, this program reads 1"));
+  EXPECT_THAT(ErrorOf(memory), HasSubstr("version 43, this program reads 2"));
 }
 
 TEST(SuperblockTest, AnotherLayoutIsRefused) {
