@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "shm/channel/named_segment.h"
+#include "shm/channel/segment.h"
 #include "shm/read_order.h"
 #include "shm/ring/ring_reader.h"
 #include "shm/segment/layout.h"

@@ -59,50 +59,28 @@ absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, con
   absl::StatusOr<Mapping> control = CreateControl(files, config, segment_id);
   if (!control.ok()) return control.status();
 
-  CreatedSegment created;
-  created.data_segment = BuildData(data->bytes(), config, segment_id, predecessor_id);
-  created.control_view = BuildControl(control->bytes(), ControlShape::Of(config), segment_id);
-  // From here on only consumers write it.
-  if (absl::Status status = control->MakeReadOnly(); !status.ok()) return status;
-  created.data = *std::move(data);
-  created.control = *std::move(control);
-  std::move(remove).Cancel();
+  absl::StatusOr<CreatedSegment> created =
+      BuildSegment(*std::move(data), *std::move(control), config, segment_id, predecessor_id);
+  if (created.ok()) std::move(remove).Cancel();
   return created;
-}
-
-bool OpenedSegment::ProducerLives() const { return ByteIsLocked(data.fd(), kProducerLockByte); }
-
-bool OpenedSegment::ConsumerLives(uint32_t place) const {
-  return ByteIsLocked(control.fd(), kFirstConsumerLockByte + place);
-}
-
-uint32_t OpenedSegment::CountLivingConsumers() const {
-  uint32_t count = 0;
-  for (uint32_t place = 0; place < control_view.max_consumers(); ++place)
-    count += ConsumerLives(place) ? 1 : 0;
-  return count;
 }
 
 absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const SegmentId& segment_id,
                                                Access control_access) {
   absl::StatusOr<Mapping> data = MapFile(files.DataPath(segment_id), Access::kReadOnly);
   if (!data.ok()) return data.status();
-  absl::StatusOr<DataView> data_view = ViewData(data->bytes());
-  if (!data_view.ok()) return WithPath(data_view.status(), files.DataPath(segment_id));
   absl::StatusOr<Mapping> control = MapFile(files.ControlPath(segment_id), control_access);
   if (!control.ok()) return control.status();
-  const absl::StatusOr<ControlView> control_view = ViewControl(control->bytes());
-  if (!control_view.ok()) return WithPath(control_view.status(), files.ControlPath(segment_id));
-  const bool belong_together = data_view->segment_id == segment_id &&
-                               control_view->segment_id == segment_id &&
-                               data_view->config.channel == files.channel() &&
-                               ControlShape::Of(data_view->config) == control_view->shape;
-  if (!belong_together) {
+  absl::StatusOr<OpenedSegment> segment = ViewSegment(
+      *std::move(data), *std::move(control), files.DataPath(segment_id), files.ControlPath(segment_id));
+  if (!segment.ok()) return segment.status();
+  ChannelConfig& config = segment->data_view.config;
+  if (segment->data_view.segment_id != segment_id || config.channel != files.channel()) {
     return absl::FailedPreconditionError(
-        absl::StrCat(files.DataPath(segment_id), ": its data and control files do not belong together"));
+        absl::StrCat(files.DataPath(segment_id), ": it is not the segment that its name says"));
   }
-  data_view->config.directory = files.directory();
-  return OpenedSegment{*std::move(data), *std::move(control), *std::move(data_view), *control_view};
+  config.directory = files.directory();
+  return segment;
 }
 
 }  // namespace pylabhub::shm

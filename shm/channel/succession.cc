@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "shm/channel/anchor.h"
+#include "shm/channel/named_segment.h"
 #include "shm/os/kernel_lock.h"
 #include "shm/read_order.h"
 

@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "shm/channel/channel_files.h"
-#include "shm/channel/named_segment.h"
+#include "shm/channel/segment.h"
 #include "shm/segment_id.h"
 
 namespace pylabhub::shm {

@@ -79,7 +79,7 @@ class Attacker {
     }
     ++view_.header->membership_changes;
     for (int i = 0; i < 300; ++i) {
-      ConsumerEntry& entry = view_.entries[random_() % view_.max_consumers()];
+      ConsumerEntry& entry = view_.entry(random_() % view_.max_consumers());
       entry.cursor = entry.cursor + random_() % 8 - 2;
       entry.wait_state = static_cast<uint32_t>(Number());
       entry.pins[random_() % kPinsPerConsumer] = Number();

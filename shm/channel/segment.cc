@@ -1,0 +1,56 @@
+#include "shm/channel/segment.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "shm/os/kernel_lock.h"
+
+namespace pylabhub::shm {
+namespace {
+
+absl::Status Named(absl::string_view name, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(name, ": ", status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<CreatedSegment> BuildSegment(Mapping data, Mapping control, const ChannelConfig& config,
+                                            const SegmentId& segment_id, const SegmentId& predecessor_id) {
+  CreatedSegment created;
+  created.data_segment = BuildData(data.bytes(), config, segment_id, predecessor_id);
+  created.control_view = BuildControl(control.bytes(), ControlShape::Of(config), segment_id);
+  // From here on only consumers write it.
+  if (absl::Status status = control.MakeReadOnly(); !status.ok()) return status;
+  created.data = std::move(data);
+  created.control = std::move(control);
+  return created;
+}
+
+bool OpenedSegment::ProducerLives() const { return ByteIsLocked(data.fd(), kProducerLockByte); }
+
+bool OpenedSegment::ConsumerLives(uint32_t place) const {
+  return ByteIsLocked(control.fd(), kFirstConsumerLockByte + place);
+}
+
+uint32_t OpenedSegment::CountLivingConsumers() const {
+  uint32_t count = 0;
+  for (uint32_t place = 0; place < control_view.max_consumers(); ++place)
+    count += ConsumerLives(place) ? 1 : 0;
+  return count;
+}
+
+absl::StatusOr<OpenedSegment> ViewSegment(Mapping data, Mapping control, absl::string_view data_name,
+                                          absl::string_view control_name) {
+  absl::StatusOr<DataView> data_view = ViewData(data.bytes());
+  if (!data_view.ok()) return Named(data_name, data_view.status());
+  const absl::StatusOr<ControlView> control_view = ViewControl(control.bytes());
+  if (!control_view.ok()) return Named(control_name, control_view.status());
+  if (data_view->segment_id != control_view->segment_id ||
+      ControlShape::Of(data_view->config) != control_view->shape) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(data_name, ": its data and control files do not belong together"));
+  }
+  return OpenedSegment{std::move(data), std::move(control), *std::move(data_view), *control_view};
+}
+
+}  // namespace pylabhub::shm
