@@ -14,6 +14,7 @@
 #include "shm/channel/named_segment.h"
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/futex.h"
 
@@ -185,19 +186,25 @@ class DataBlockConsumer::State {
     applicant.order = OrderFor(segment->data_view.config);
     const absl::StatusOr<Membership> membership = Join(*segment, applicant);
     if (!membership.ok()) return membership.status();
+    PYLABHUB_CRASH_POINT("consumer.attach.joined");
     segment->data.Populate();
     auto attachment = std::make_unique<Attachment>(*std::move(segment), *membership, applicant.order);
     std::swap(attachment, attachment_);
     gone_ = SlotResult::kOk;
+    PYLABHUB_CRASH_POINT("consumer.attach.moved");
     if (attachment != nullptr) Detach(std::move(attachment));
+    PYLABHUB_CRASH_POINT("consumer.attach.done");
     return absl::OkStatus();
   }
 
   void Detach(std::unique_ptr<Attachment> attachment) {
     Leave(attachment->segment, attachment->membership);
+    PYLABHUB_CRASH_POINT("consumer.detach.left");
     const SegmentId segment_id = attachment->segment.data_view.segment_id;
     attachment.reset();
+    PYLABHUB_CRASH_POINT("consumer.detach.unmapped");
     LeaveChannel(files_, segment_id);
+    PYLABHUB_CRASH_POINT("consumer.detach.done");
   }
 
   // True if nothing more will come from this segment: the producer said so, or the kernel does.
@@ -217,7 +224,9 @@ class DataBlockConsumer::State {
     const auto seen = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed));
     ring.BeginSleep();
     const bool sleeps = !found() && !ring.drained();
+    PYLABHUB_CRASH_POINT("consumer.sleep.about_to");
     if (sleeps) FutexWait(LowHalf(stamp), seen, wait.SleepTime(first));
+    PYLABHUB_CRASH_POINT("consumer.sleep.slept");
     ring.EndSleep();
     return sleeps;
   }

@@ -12,6 +12,7 @@
 #include "shm/channel/named_segment.h"
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
@@ -48,7 +49,9 @@ class DataBlockProducer::State {
       PlaceRecord& record = segment_.data_segment.places()[heir.place];
       const bool holds = heir.waited_for || !IsLossless(config_.policy);
       record.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
+      PYLABHUB_CRASH_POINT("producer.create.place_prepared");
       record.token.store(heir.token, std::memory_order_relaxed);
+      PYLABHUB_CRASH_POINT("producer.create.place_kept");
       if (IsLossless(config_.policy) && heir.waited_for) roster_.Reserve(heir.place, heir.token);
     }
   }
@@ -58,15 +61,22 @@ class DataBlockProducer::State {
     Require(!writer_.prepared(), "a WriteSlot outlives its DataBlockProducer");
     writer_.Close();
     // Locks first, then a look at who is left: of two that leave at once, the second sees that both are gone.
+    PYLABHUB_CRASH_POINT("producer.end.closed");
     const Mapping data = std::move(segment_.data);
     UnlockByte(data.fd(), kProducerLockByte);
+    PYLABHUB_CRASH_POINT("producer.end.unlocked");
     anchor_.reset();
+    PYLABHUB_CRASH_POINT("producer.end.anchor_given_back");
     LeaveChannel(files_, segment_id_);
+    PYLABHUB_CRASH_POINT("producer.end.left");
   }
 
   void Publish() {
+    PYLABHUB_CRASH_POINT("producer.publish.begun");
     segment_.Publish();
+    PYLABHUB_CRASH_POINT("producer.publish.segment_published");
     anchor_->Publish(segment_id_);
+    PYLABHUB_CRASH_POINT("producer.publish.anchor_published");
   }
 
   // Removes what earlier producers left and nobody uses.
@@ -95,6 +105,7 @@ class DataBlockProducer::State {
       return;
     may_sleep_ = false;
     segment_.data_segment.header->wait.may_sleep.store(0, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("producer.awake.said");
   }
 
   uint32_t CountConsumers() const {
@@ -167,6 +178,7 @@ class DataBlockProducer::State {
     const auto seen = static_cast<uint32_t>(changes.load(std::memory_order_relaxed));
     FullFence();
     roster_.Refresh(writer_.next_sequence());
+    PYLABHUB_CRASH_POINT("producer.sleep_for_member.looked");
     const bool too_few = !ready_to_start_ && roster_.CountSettled() < config_.min_consumers;
     const bool heir_missing = ready_to_start_ && !Blocker().has_value() && roster_.AnyReserved();
     if (too_few || heir_missing) FutexWait(LowHalf(changes), seen, wait.SleepTime(/*first=*/false));
@@ -179,14 +191,19 @@ class DataBlockProducer::State {
     slots_since_sleep_ = 0;
     const std::atomic<uint64_t>& cursor = roster_.cursor_word(place);
     shared.waiting_cursor.store(writer_.needed_cursor(), std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("producer.sleep.cursor_said");
     shared.waiting_place.store(place + 1, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("producer.sleep.place_said");
     shared.may_sleep.store(1, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("producer.sleep.may_sleep_said");
     // Edge W: the consumer sees that it must wake, or this sees its cursor.
     FullFence();
     const uint64_t seen = cursor.load(std::memory_order_relaxed);
     if (seen < writer_.needed_cursor())
       FutexWait(LowHalf(cursor), static_cast<uint32_t>(seen), wait.SleepTime(first));
+    PYLABHUB_CRASH_POINT("producer.sleep.slept");
     shared.waiting_place.store(0, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("producer.sleep.over");
   }
 
   void SettleHeirs() {
@@ -198,9 +215,11 @@ class DataBlockProducer::State {
       const bool held = IsLossless(config_.policy) && heir.waited_for;
       const bool came = held ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
       if (!came && lives && !too_late) return false;
+      PYLABHUB_CRASH_POINT("producer.heirs.settling");
       roster_.ReleaseReservation(heir.place);
       segment_.data_segment.places()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
                                                              std::memory_order_release);
+      PYLABHUB_CRASH_POINT("producer.heirs.settled");
       return true;
     });
     // The memory of the old segments goes with the last look at them.
@@ -249,6 +268,7 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   absl::StatusOr<Anchor> anchor = Anchor::Lock(files, config.unix_group);
   if (!anchor.ok()) return anchor.status();
 
+  PYLABHUB_CRASH_POINT("producer.create.anchor_locked");
   const SegmentId predecessor_id = anchor->Read().segment_id;
   absl::StatusOr<Succession> succession = Succession::Of(files, predecessor_id);
   if (!succession.ok()) return succession.status();
@@ -258,19 +278,23 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
         absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
                      " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
   }
+  PYLABHUB_CRASH_POINT("producer.create.heirs_found");
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<CreatedSegment> segment = CreateNamedSegment(files, config, segment_id, predecessor_id);
   if (!segment.ok()) {
     // A channel that never was leaves no anchor behind.
     anchor = absl::UnavailableError("");
+    PYLABHUB_CRASH_POINT("producer.create.refused");
     LeaveChannel(files, predecessor_id);
     return segment.status();
   }
+  PYLABHUB_CRASH_POINT("producer.create.segment_created");
   auto state =
       std::make_unique<State>(std::move(config), wait, std::move(files), *std::move(anchor),
                               *std::move(segment), *std::move(succession), segment_id, predecessor_id);
   state->Publish();
   state->RemoveAbandonedSegments();
+  PYLABHUB_CRASH_POINT("producer.create.abandoned_removed");
   return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
 }
 

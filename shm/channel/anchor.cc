@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
@@ -30,6 +31,7 @@ bool WaitedForTurn(int fd) {
   if (!ByteIsLocked(fd, kTurnLockByte)) return false;
   const absl::StatusOr<bool> locked = TryLockByteFor(fd, kTurnLockByte, kTurnPatience);
   if (!locked.ok() || !*locked) return false;
+  PYLABHUB_CRASH_POINT("anchor.lock.turn_waited_for");
   UnlockByte(fd, kTurnLockByte);
   return true;
 }
@@ -76,15 +78,20 @@ absl::StatusOr<Anchor> Anchor::Lock(const ChannelFiles& files, std::optional<gid
       return absl::AlreadyExistsError(
           absl::StrCat("channel '", files.channel(), "' has a live producer; stop it, or use another name"));
     }
+    PYLABHUB_CRASH_POINT("anchor.lock.locked");
     if (!HasTheName(fd->get(), path)) continue;
     // It may be an earlier producer's, with another group or none.
     SetModeIfOwner(fd->get(), group.has_value() ? kGroupReadMode : kPrivateMode, group);
+    PYLABHUB_CRASH_POINT("anchor.lock.mode_set");
     absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), kPageBytes);
     if (!mapping.ok()) return mapping.status();
+    PYLABHUB_CRASH_POINT("anchor.lock.reserved");
     Anchor anchor(path, *std::move(mapping));
     if (anchor.block()->magic.load(std::memory_order_relaxed) == 0) {
       anchor.block()->abi_version = kAbiVersion;
+      PYLABHUB_CRASH_POINT("anchor.lock.version_written");
       anchor.block()->magic.store(kAnchorMagic, std::memory_order_release);
+      PYLABHUB_CRASH_POINT("anchor.lock.published");
     }
     if (absl::Status status = CheckBlock(*anchor.block()); !status.ok()) return WithPath(status, path);
     return anchor;
@@ -138,8 +145,11 @@ void Anchor::WaitForChange(const Current& seen, absl::Duration timeout) const {
 void Anchor::Publish(const SegmentId& segment_id) {
   const uint32_t next = block()->publications.load(std::memory_order_relaxed) + 1;
   block()->segment_ids[next & 1] = segment_id;
+  PYLABHUB_CRASH_POINT("anchor.publish.id_written");
   block()->publications.store(next, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("anchor.publish.counted");
   FutexWakeAll(reinterpret_cast<const uint32_t*>(&block()->publications));
+  PYLABHUB_CRASH_POINT("anchor.publish.woken");
 }
 
 absl::StatusOr<Anchor> Anchor::TakeTurn(const ChannelFiles& files) {
@@ -151,6 +161,7 @@ absl::StatusOr<Anchor> Anchor::TakeTurn(const ChannelFiles& files) {
     if (!locked.ok()) return locked.status();
     if (!*locked)
       return absl::UnavailableError(absl::StrCat(path, ": somebody is leaving, and does not end"));
+    PYLABHUB_CRASH_POINT("anchor.turn.taken");
     if (!HasTheName(fd->get(), path)) continue;
     absl::StatusOr<Mapping> mapping = Mapping::Of(*std::move(fd), Access::kReadOnly);
     if (!mapping.ok()) return mapping.status();
@@ -163,11 +174,14 @@ absl::StatusOr<Anchor> Anchor::TakeTurn(const ChannelFiles& files) {
 
 bool Anchor::TryLockAsProducer() const {
   const absl::StatusOr<bool> locked = TryLockByte(mapping_.fd(), kAnchorLockByte);
+  PYLABHUB_CRASH_POINT("anchor.turn.producer_lock_tried");
   return locked.ok() && *locked;
 }
 
 void Anchor::Remove() const {
+  PYLABHUB_CRASH_POINT("anchor.remove.begun");
   if (HasTheName(mapping_.fd(), path_)) unlink(path_.c_str());
+  PYLABHUB_CRASH_POINT("anchor.remove.unlinked");
 }
 
 }  // namespace pylabhub::shm

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "shm/os/crash_point.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -88,8 +89,11 @@ std::vector<SegmentId> ChannelFiles::ListSegments() const {
 }
 
 void ChannelFiles::RemoveSegment(const SegmentId& segment_id) const {
+  PYLABHUB_CRASH_POINT("files.remove.begun");
   unlink(ControlPath(segment_id).c_str());
+  PYLABHUB_CRASH_POINT("files.remove.control_unlinked");
   unlink(DataPath(segment_id).c_str());
+  PYLABHUB_CRASH_POINT("files.remove.data_unlinked");
 }
 
 absl::StatusOr<std::vector<std::string>> ListAnchoredChannels(absl::string_view directory) {
@@ -115,12 +119,14 @@ absl::StatusOr<UniqueFd> OpenChannelFile(const std::string& path, Access access)
 
 bool SetModeIfOwner(int fd, mode_t mode, std::optional<gid_t> group) {
   const bool given = !group.has_value() || fchown(fd, static_cast<uid_t>(-1), *group) == 0;
+  PYLABHUB_CRASH_POINT("files.mode.group_given");
   return given && fchmod(fd, mode) == 0;
 }
 
 absl::StatusOr<UniqueFd> CreateChannelFile(const std::string& path, mode_t mode, std::optional<gid_t> group) {
   UniqueFd fd = UniqueFd::Open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kPrivateMode);
   if (!fd.valid()) return FileError(errno, path, "create");
+  PYLABHUB_CRASH_POINT("files.create.created");
   if (SetModeIfOwner(fd.get(), mode, group)) return fd;
   const int error = errno;
   unlink(path.c_str());

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
 
@@ -67,7 +68,9 @@ uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
 void AnnounceChange(const ControlView& control) {
   // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
   control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+  PYLABHUB_CRASH_POINT("membership.change_counted");
   FutexWakeAll(LowHalf(control.header->membership_changes));
+  PYLABHUB_CRASH_POINT("membership.change_told");
 }
 
 // Where to begin; after the producer could see that the place is taken.
@@ -90,52 +93,73 @@ StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applica
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
   const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
   if (!place.ok()) return place.status();
+  PYLABHUB_CRASH_POINT("join.place_locked");
   const bool was_kept = RecordOf(segment, *place).Expected() == applicant.token;
   ConsumerEntry& entry = segment.control_view.entry(*place);
   const std::atomic<uint64_t>& head = segment.data_view.header->progress.head;
 
   const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
   entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("join.joining");
   entry.token.store(applicant.token, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.token_written");
   entry.wait_state.store(kNotYet, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.not_yet_said");
   entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.order_written");
   entry.pid.store(getpid(), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.pid_written");
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.pins_cleared");
   for (std::atomic<uint64_t>* counter :
        {&entry.received_slots, &entry.received_bytes, &entry.missed_slots, &entry.waits, &entry.sleeps,
         &entry.corrupt_slots, &entry.redelivered_slots}) {
     counter->store(0, std::memory_order_relaxed);
   }
+  PYLABHUB_CRASH_POINT("join.counters_cleared");
   const uint32_t pins = NeedsPin(segment.data_view, applicant.order) ? 1 : 0;
   entry.pins_declared.store(pins, std::memory_order_seq_cst);
+  PYLABHUB_CRASH_POINT("join.pins_declared");
   if (pins != 0 && CountPins(segment, *place) > segment.data_view.config.max_pins) {
     entry.pins_declared.store(0, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("join.refused.pins_withdrawn");
     UnlockByte(segment.control.fd(), kFirstConsumerLockByte + *place);
+    PYLABHUB_CRASH_POINT("join.refused.unlocked");
     return absl::ResourceExhaustedError(absl::StrCat(
         "channel '", segment.data_view.config.channel, "' has all its ", segment.data_view.config.max_pins,
         " consumers that hold large slots; end one, or create it with more max_pins"));
   }
   entry.cursor.store(was_kept ? 0 : head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.first_cursor_written");
   entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("join.active");
   AnnounceChange(segment.control_view);
 
   const StartingPoint start = ChooseStart(segment, applicant, *place, was_kept);
+  PYLABHUB_CRASH_POINT("join.start_chosen");
   entry.cursor.store(start.sequence, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("join.cursor_written");
   // Release: pairs with CountSettled. A producer that waits for its first consumers may write only now: had it written
   // before the look at head above, this consumer would have started behind that slot.
   entry.wait_state.store(kAwake, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("join.settled");
   AnnounceChange(segment.control_view);
   return Membership{.place = *place, .entry = &entry, .start = start};
 }
 
 void Leave(const OpenedSegment& segment, const Membership& membership) {
   ConsumerEntry& entry = *membership.entry;
+  PYLABHUB_CRASH_POINT("leave.begun");
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("leave.pins_cleared");
   entry.pins_declared.store(0, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("leave.pins_withdrawn");
   const uint64_t uses = entry.state.load(std::memory_order_relaxed) >> 8;
   entry.state.store(StateOf(uses, Phase::kLeft), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("leave.left");
   AnnounceChange(segment.control_view);
   FutexWakeAll(LowHalf(entry.cursor));
+  PYLABHUB_CRASH_POINT("leave.producer_told");
 }
 
 }  // namespace pylabhub::shm

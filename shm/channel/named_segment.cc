@@ -4,6 +4,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/kernel_lock.h"
 
 namespace pylabhub::shm {
@@ -31,6 +32,7 @@ absl::StatusOr<Mapping> CreateData(const ChannelFiles& files, const ChannelConfi
   const absl::StatusOr<bool> locked = TryLockByte(fd->get(), kProducerLockByte);
   if (!locked.ok()) return locked.status();
   if (!*locked) return absl::UnavailableError(absl::StrCat(path, ": another process holds its lock already"));
+  PYLABHUB_CRASH_POINT("segment.create.data_locked");
   absl::StatusOr<Mapping> mapping = Mapping::Reserve(*std::move(fd), DataFileBytes(config));
   if (!mapping.ok()) return WithPath(mapping.status(), path);
   return mapping;
@@ -56,9 +58,11 @@ absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, con
   absl::Cleanup remove = [&] { files.RemoveSegment(segment_id); };
   absl::StatusOr<Mapping> data = CreateData(files, config, segment_id);
   if (!data.ok()) return data.status();
+  PYLABHUB_CRASH_POINT("segment.create.data_reserved");
   absl::StatusOr<Mapping> control = CreateControl(files, config, segment_id);
   if (!control.ok()) return control.status();
 
+  PYLABHUB_CRASH_POINT("segment.create.control_reserved");
   absl::StatusOr<CreatedSegment> created =
       BuildSegment(*std::move(data), *std::move(control), config, segment_id, predecessor_id);
   if (created.ok()) std::move(remove).Cancel();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/kernel_lock.h"
 
 namespace pylabhub::shm {
@@ -18,9 +19,12 @@ absl::StatusOr<CreatedSegment> BuildSegment(Mapping data, Mapping control, const
                                             const SegmentId& segment_id, const SegmentId& predecessor_id) {
   CreatedSegment created;
   created.data_segment = BuildData(data.bytes(), config, segment_id, predecessor_id);
+  PYLABHUB_CRASH_POINT("segment.create.data_built");
   created.control_view = BuildControl(control.bytes(), ControlShape::Of(config), segment_id);
+  PYLABHUB_CRASH_POINT("segment.create.control_built");
   // From here on only consumers write it.
   if (absl::Status status = control.MakeReadOnly(); !status.ok()) return status;
+  PYLABHUB_CRASH_POINT("segment.create.control_protected");
   created.data = std::move(data);
   created.control = std::move(control);
   return created;

@@ -5,6 +5,7 @@
 
 #include "shm/channel/anchor.h"
 #include "shm/channel/named_segment.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/kernel_lock.h"
 #include "shm/read_order.h"
 
@@ -94,13 +95,18 @@ bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id) {
 void LeaveChannel(const ChannelFiles& files, const SegmentId& segment_id) {
   const absl::StatusOr<Anchor> turn = Anchor::TakeTurn(files);
   if (!turn.ok()) return;
+  PYLABHUB_CRASH_POINT("channel.leave.turn_taken");
   if (IsAbandoned(files, segment_id)) files.RemoveSegment(segment_id);
+  PYLABHUB_CRASH_POINT("channel.leave.segment_looked_at");
   // While a producer is there, a segment that looks abandoned may be the one that it is just creating.
   if (!turn->TryLockAsProducer()) return;
+  PYLABHUB_CRASH_POINT("channel.leave.locked_as_producer");
   for (const SegmentId& id : files.ListSegments()) {
     if (IsAbandoned(files, id)) files.RemoveSegment(id);
   }
+  PYLABHUB_CRASH_POINT("channel.leave.leftovers_removed");
   if (files.ListSegments().empty()) turn->Remove();
+  PYLABHUB_CRASH_POINT("channel.leave.done");
 }
 
 }  // namespace pylabhub::shm

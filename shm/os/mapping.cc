@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22  // Linux 5.14; older headers lack it
@@ -80,7 +81,9 @@ absl::StatusOr<Mapping> Mapping::Reserve(UniqueFd fd, size_t bytes) {
     return OutOfMemory(fd.get(), bytes);
   if (error != 0)
     return absl::ErrnoToStatus(error, absl::StrCat("cannot reserve ", bytes, " bytes (fallocate)"));
+  PYLABHUB_CRASH_POINT("mapping.reserve.allocated");
   absl::StatusOr<Mapping> mapping = Map(std::move(fd), bytes, Access::kReadWrite);
+  PYLABHUB_CRASH_POINT("mapping.reserve.mapped");
   // Older kernels do not know it: then the first write to each page pays for it.
   if (mapping.ok()) madvise(mapping->base(), bytes, MADV_POPULATE_WRITE);
   return mapping;

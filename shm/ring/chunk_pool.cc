@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 
 namespace pylabhub::shm {
@@ -23,6 +24,7 @@ uint32_t ChunkPool::Take(ConsumerRoster& roster, uint64_t head) {
   if (free_.empty()) return kNone;
   const uint32_t chunk = free_.back();
   free_.pop_back();
+  PYLABHUB_CRASH_POINT("pool.take.taken");
   return chunk;
 }
 
@@ -40,7 +42,9 @@ void ChunkPool::Reclaim(ConsumerRoster& roster, uint64_t head) {
   // after it.
   FullFence();
   roster.Refresh(head);
+  PYLABHUB_CRASH_POINT("pool.reclaim.roster_read");
   MarkPinned(roster);
+  PYLABHUB_CRASH_POINT("pool.reclaim.pins_read");
   size_t kept = 0;
   for (uint32_t chunk : retired_) {
     if (pinned_[chunk]) {

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "shm/os/crash_point.h"
+
 namespace pylabhub::shm {
 
 // Both sides round up to whole words; cells and staging buffers have room for that.
@@ -23,6 +25,7 @@ inline void StoreInline(std::byte* cell_payload, const std::byte* source, size_t
     std::memcpy(&word, source + i * sizeof(word), sizeof(word));
     // Release: a reader that sees this word sees the stamp that was withdrawn before it (edge T).
     words[i].store(word, std::memory_order_release);
+    PYLABHUB_CRASH_POINT("ring.commit.word_copied");
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 #include "shm/ring/inline_payload.h"
@@ -86,6 +87,7 @@ void RingReader::SkipLap() {
   const uint64_t next = std::max(expected_ + 1, oldest_kept + capacity / 4);
   missed_before_ += next - expected_;
   MoveTo(next);
+  PYLABHUB_CRASH_POINT("reader.lap.skipped");
 }
 
 SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
@@ -116,6 +118,7 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
   const Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
                               .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
                               .chunk = cell->chunk.load(std::memory_order_acquire)};
+  PYLABHUB_CRASH_POINT("reader.take.descriptor_read");
   const bool sound = IsSound(descriptor);
   if (access_ != Access::kInPlace && sound && !Secure(cell, descriptor, sequence))
     return SlotResult::kTimeout;
@@ -124,6 +127,7 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
     // Nothing that it says can be used; only that there was one is sure.
     missed_before_ += 1;
     MoveTo(sequence + 1);
+    PYLABHUB_CRASH_POINT("reader.take.corrupt_skipped");
     PublishCursor();
     return SlotResult::kCorrupt;
   }
@@ -138,6 +142,7 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
            .timestamp_ns = descriptor.timestamp_ns,
            .missed_slots = missed_before_};
   missed_before_ = 0;
+  PYLABHUB_CRASH_POINT("reader.take.held");
   if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
     SetWaitState(kAwake);
   return SlotResult::kOk;
@@ -147,13 +152,17 @@ bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor
   if (access_ == Access::kCopied) {
     LoadInline(reinterpret_cast<const std::byte*>(cell + 1), reinterpret_cast<std::byte*>(copy_.data()),
                descriptor.payload_bytes);
+    PYLABHUB_CRASH_POINT("reader.take.copied");
     return WasNotOverwritten(cell, sequence);
   }
   // Sequentially consistent, edge P: the pin is visible before the stamp is looked at again.
   entry_->pins[0].exchange(uint64_t{descriptor.chunk} + 1, std::memory_order_seq_cst);
+  PYLABHUB_CRASH_POINT("reader.take.pinned");
   if (WasNotOverwritten(cell, sequence)) return true;
+  PYLABHUB_CRASH_POINT("reader.take.overtaken");
   entry_->pins[0].store(0, std::memory_order_release);
   return false;
+  PYLABHUB_CRASH_POINT("reader.take.returned");
 }
 
 bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const {
@@ -191,9 +200,11 @@ SlotResult RingReader::Release() {
   if (generation_ != ForkGeneration()) [[unlikely]]
     return SlotResult::kForked;
   holding_ = false;
+  PYLABHUB_CRASH_POINT("reader.release.begun");
   const bool unchanged = Unchanged();
   // Release, edge B: the payload was read before the pin goes.
   if (access_ == Access::kPinned) entry_->pins[0].store(0, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("reader.release.pin_gone");
   ++received_slots_;
   received_bytes_ += held_bytes_;
   if (held_sequence_ == expected_) {
@@ -210,10 +221,14 @@ SlotResult RingReader::Release() {
 void RingReader::PublishCursor() {
   // Relaxed: counters.
   entry_->received_slots.store(received_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.slots_counted");
   entry_->missed_slots.store(missed_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.missed_counted");
   entry_->received_bytes.store(received_bytes_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.bytes_counted");
   // Release, edge B: the payload was read before the cursor moves on.
   entry_->cursor.store(expected_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("reader.cursor.moved");
   // Relaxed: a producer that begins to sleep unseen sleeps shortly the first time (edge W, the other way
   // round).
   if (view_.header->wait.may_sleep.load(std::memory_order_relaxed) != 0) [[unlikely]]
@@ -226,18 +241,22 @@ void RingReader::WakeProducer() {
   const ProducerWait& wait = view_.header->wait;
   const bool waits_for_me = wait.waiting_place.load(std::memory_order_relaxed) == place_ + 1;
   if (!waits_for_me || expected_ < wait.waiting_cursor.load(std::memory_order_relaxed)) return;
+  PYLABHUB_CRASH_POINT("reader.wake.producer_waits");
   FutexWakeAll(LowHalf(entry_->cursor));
+  PYLABHUB_CRASH_POINT("reader.wake.woken");
 }
 
 void RingReader::SetWaitState(uint32_t state) {
   if (state == kSleeping) slots_since_sleep_ = 0;
   wait_state_ = state;
   entry_->wait_state.store(state, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.sleep.state_said");
   if (state == kSleeping) FullFence();  // edge W
 }
 
 void RingReader::CountWait(bool slept) {
   entry_->waits.store(++waits_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.wait.counted");
   if (slept) entry_->sleeps.store(++sleeps_, std::memory_order_relaxed);
 }
 

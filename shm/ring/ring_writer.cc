@@ -3,6 +3,7 @@
 #include <limits>
 #include <memory>
 
+#include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 #include "shm/ring/cache_hint.h"
@@ -59,6 +60,7 @@ bool RingWriter::AcquireChunk() {
   // lets happen, can tell.
   At<std::atomic<uint64_t>>(segment_.base, geometry_.chunk_sequences_offset_bytes)[chunk_].store(
       next_ + 1, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.acquire.chunk_numbered");
   WriteFence();
   payload_ = {segment_.base + geometry_.chunks_offset_bytes + chunk_ * geometry_.chunk_stride_bytes,
               geometry_.slot_bytes};
@@ -75,6 +77,7 @@ void RingWriter::RetireReadSlots(uint64_t slowest_cursor) {
         At<SlotDescriptor>(segment_.base, geometry_.cells_offset_bytes + index * geometry_.cell_stride_bytes);
     // Relaxed: the pool fences before it looks for pins (edge P).
     read->stamp.store(kNoSlot, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("ring.retire.stamp_withdrawn");
     pool_.Retire(cell_chunks_[index]);
     ++retired_below_;
   }
@@ -95,10 +98,12 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
     Abort();
     return SlotResult::kTooLarge;
   }
+  PYLABHUB_CRASH_POINT("ring.commit.begun");
   prepared_ = false;
   SlotDescriptor* const written = cell();
   // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees that the stamp is withdrawn.
   written->stamp.store(kNoSlot, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.commit.stamp_withdrawn");
   // The payload first: a consumer that waits looks at the descriptor's line again and again, and would take it
   // away in between.
   if (!staging_.empty()) {
@@ -108,21 +113,27 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
     cell_chunks_[next_ % geometry_.capacity_slots] = chunk_;
   }
   written->payload_bytes.store(payload_bytes, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.commit.bytes_written");
   written->chunk.store(chunk_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.commit.chunk_named");
   chunk_ = kInlineChunk;
   // The time last: reading the clock lets the stores above reach the cache before the stamp tells of them.
   written->timestamp_ns.store(clock_.NowNanos(), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.commit.time_written");
   ++next_;
   // Release, edge A.
   written->stamp.store(next_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.commit.stamped");
   // Measured: a small round trip is 5 to 10 % shorter for it, a small stream 1.6 times as fast. Of the payload's
   // line only; for the stamp's it does nothing, and a cursor's must stay where it is.
   if (!staging_.empty()) DemoteLine(written + 1);
   // Release: who jumps to head - 1 finds its descriptor written.
   progress_->head.store(next_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.commit.head_moved");
   committed_bytes_ += payload_bytes;
   // Relaxed: a counter.
   progress_->committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.commit.bytes_counted");
 
   cell_offset_bytes_ += geometry_.cell_stride_bytes;
   if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
@@ -135,41 +146,55 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
 void RingWriter::Abort() {
   if (generation_ != ForkGeneration()) return;
   prepared_ = false;
+  PYLABHUB_CRASH_POINT("ring.abort.begun");
   if (chunk_ != kInlineChunk) pool_.Return(chunk_);
   chunk_ = kInlineChunk;
   progress_->aborted_slots.store(++aborted_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.abort.counted");
 }
 
 void RingWriter::WakeSleepers(const SlotDescriptor* written) {
   // Edge W: the stamp was stored before this fence, and who sleeps is read after it.
   FullFence();
   if (!roster_.AnySleeping()) return;
+  PYLABHUB_CRASH_POINT("ring.wake.sleeper_seen");
   const int woken = FutexWakeAll(LowHalf(written->stamp));
+  PYLABHUB_CRASH_POINT("ring.wake.woken");
   progress_->wakes.store(++wakes_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.wake.counted");
   if (woken > 0) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
   roster_.NoteFutileWake();
+  PYLABHUB_CRASH_POINT("ring.wake.nobody_slept");
   roster_.EvictDeadSleepers();
+  PYLABHUB_CRASH_POINT("ring.wake.dead_evicted");
   PublishRosterCounters();
 }
 
 void RingWriter::Close() {
   // Release: who sees the channel closed sees every slot.
+  PYLABHUB_CRASH_POINT("ring.close.begun");
   segment_.header->wait.closed_at.store(next_ + 1, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.close.recorded");
   FutexWakeAll(LowHalf(cell()->stamp));
+  PYLABHUB_CRASH_POINT("ring.close.woken");
 }
 
 void RingWriter::CountWait(int64_t blocked_ns) {
   blocked_ns_ += static_cast<uint64_t>(blocked_ns);
   progress_->waits.store(++waits_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.wait.counted");
   progress_->blocked_ns.store(blocked_ns_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.wait.time_counted");
   PublishRosterCounters();
 }
 
 void RingWriter::PublishRosterCounters() {
   progress_->evicted_consumers.store(roster_.evicted_consumers(), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.counters.evicted_published");
   progress_->invalid_peer_values.store(roster_.invalid_values(), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.counters.published");
 }
 
 }  // namespace pylabhub::shm

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 #include "shm/segment/geometry.h"
 #include "shm/segment/managed_memory.h"
 #include "shm/segment/private_copy.h"
@@ -77,6 +78,7 @@ ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape,
   header->max_consumers = shape.max_consumers;
   header->group_count = shape.group_count;
   header->capacity_slots = shape.capacity_slots;
+  PYLABHUB_CRASH_POINT("segment.build.control_header_written");
   auto* entries = At<ConsumerEntry>(memory.data(), entries_offset);
   for (uint32_t i = 0; i < shape.max_consumers; ++i) new (&entries[i]) ConsumerEntry{};
   WriteSuperblock(memory, segment_id, header_offset);

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "shm/os/crash_point.h"
 #include "shm/segment/managed_memory.h"
 #include "shm/segment/private_copy.h"
 #include "shm/segment/superblock.h"
@@ -201,12 +202,17 @@ DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config, 
   managed.Name("header", header_offset);
   managed.Name("cells", geometry.cells_offset_bytes);
   managed.Name("chunks", geometry.chunks_offset_bytes);
+  PYLABHUB_CRASH_POINT("segment.build.parts_named");
 
   auto* header = new (memory.data() + header_offset) DataHeader{};
   WriteIdentity(header, config, segment_id, predecessor_id);
+  PYLABHUB_CRASH_POINT("segment.build.identity_written");
   WriteConfig(header, config);
+  PYLABHUB_CRASH_POINT("segment.build.config_written");
   WriteGeometry(header, geometry);
+  PYLABHUB_CRASH_POINT("segment.build.geometry_written");
   WriteSchemas(header, config, managed, memory);
+  PYLABHUB_CRASH_POINT("segment.build.schema_written");
   WriteSuperblock(memory, segment_id, header_offset);
   return {geometry, memory.data(), header};
 }

@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "shm/os/crash_point.h"
 #include "shm/segment/private_copy.h"
 
 namespace pylabhub::shm {
@@ -17,11 +18,13 @@ void WriteSuperblock(std::span<std::byte> memory, const SegmentId& segment_id, u
   superblock->managed_offset_bytes = kPageBytes;
   superblock->header_offset_bytes = header_offset_bytes;
   superblock->segment_id = segment_id;
+  PYLABHUB_CRASH_POINT("superblock.written");
 }
 
 void PublishSuperblock(std::span<std::byte> memory, uint64_t magic) {
   // Release: pairs with the acquire in CheckSuperblock, and carries everything that creation wrote.
   reinterpret_cast<Superblock*>(memory.data())->magic.store(magic, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("superblock.published");
 }
 
 absl::StatusOr<CheckedSuperblock> CheckSuperblock(std::span<const std::byte> memory, uint64_t magic,
