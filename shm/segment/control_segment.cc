@@ -29,6 +29,13 @@ bool IsSoundPart(uint64_t offset_bytes, uint64_t bytes, uint64_t file_bytes) {
          bytes <= file_bytes - offset_bytes;
 }
 
+// Nobody has claimed the slots that the cells will hold first.
+void OpenClaims(std::span<std::atomic<uint64_t>> claims) {
+  // Relaxed: published with the segment.
+  for (size_t slot = 0; slot < claims.size(); ++slot)
+    claims[slot].store(ClaimWord(slot, ClaimState::kOpen), std::memory_order_relaxed);
+}
+
 bool IsSoundShape(const ControlShape& shape) {
   return shape.max_consumers >= 1 && shape.max_consumers <= kMaxConsumers &&
          shape.group_count <= kMaxGroups && shape.capacity_slots <= kMaxCapacitySlots &&
@@ -66,7 +73,6 @@ ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape,
   managed.Name("entries", entries_offset);
   uint64_t groups_offset = 0;
   if (shape.group_count != 0) {
-    // All zero: every claim word is of slot 0, and says that it is open.
     groups_offset = managed.Allocate(GroupsBytes(shape), kSpacingBytes);
     managed.Name("groups", groups_offset);
   }
@@ -81,9 +87,11 @@ ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape,
   PYLABHUB_CRASH_POINT("segment.build.control_header_written");
   auto* entries = At<ConsumerEntry>(memory.data(), entries_offset);
   for (uint32_t i = 0; i < shape.max_consumers; ++i) new (&entries[i]) ConsumerEntry{};
+  const ControlView view = {header, entries, memory.data() + groups_offset, shape, segment_id};
+  for (uint32_t group = 0; group < shape.group_count; ++group) OpenClaims(view.claims(group));
   WriteSuperblock(memory, segment_id, header_offset);
   PublishSuperblock(memory, kControlMagic);
-  return {header, entries, memory.data() + groups_offset, shape, segment_id};
+  return view;
 }
 
 absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {

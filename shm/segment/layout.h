@@ -225,18 +225,31 @@ struct alignas(kSpacingBytes) ControlHeader {
 static_assert(sizeof(ControlHeader) == 256 && offsetof(ControlHeader, membership_changes) == 128);
 
 // A group of consumers that share the work: this, and then a claim word for each cell of the ring, written by its
-// members, who trust each other.
+// members, who trust each other (shm/ring/group_claims.h).
 struct alignas(kSpacingBytes) GroupEntry {
-  std::atomic<uint64_t> releases;    // counts released slots: the producer sleeps on it
-  std::atomic<uint64_t> next_claim;  // a hint: every slot below it is claimed
+  std::atomic<uint64_t> releases;  // grows when a release wakes the producer: the word that it sleeps on
 };
 static_assert(sizeof(GroupEntry) == 128);
 
-// A claim word: the slot's sequence number << 12 | ClaimState << 10 | the place of the member that has it. A word of an
-// older slot of the same cell means that nobody has claimed the newer one yet.
+// A claim word says who has a slot for a group. From the low end:
+//   place         10 bits  of the member that has it, or had it last
+//   state          2 bits  ClaimState
+//   redeliveries   6 bits  how often it was taken away from a dead member; 0: never
+//   sequence      46 bits  the slot's number, as far as it goes
+// A word of the slot that was in the cell before, and is done, means that nobody has claimed the newer one yet.
 enum class ClaimState : uint8_t { kOpen = 0, kClaimed = 1, kDone = 2 };
 inline constexpr uint32_t kClaimPlaceBits = 10;
 inline constexpr uint32_t kClaimStateBits = 2;
+inline constexpr uint32_t kClaimRedeliveryBits = 6;
+inline constexpr uint32_t kClaimSequenceBits = 46;
+static_assert(kClaimPlaceBits + kClaimStateBits + kClaimRedeliveryBits + kClaimSequenceBits == 64);
+
+constexpr uint64_t ClaimWord(uint64_t sequence, ClaimState state, uint32_t place = 0,
+                             uint32_t redeliveries = 0) {
+  return ((sequence << kClaimRedeliveryBits | redeliveries) << kClaimStateBits | static_cast<uint64_t>(state))
+             << kClaimPlaceBits |
+         place;
+}
 
 // The anchor file: which segment of the channel is current. The producer holds the lock on its byte 0 for
 // life.
@@ -268,6 +281,8 @@ constexpr uint64_t LayoutHash() {
       sizeof(ControlHeader),
       sizeof(PlaceRecord),
       sizeof(GroupEntry),
+      kClaimPlaceBits,
+      kClaimSequenceBits,
       sizeof(ZoneHeader),
       offsetof(DataHeader, slot_bytes),
       offsetof(DataHeader, schema_hash),
