@@ -17,7 +17,7 @@ packages_of() {
         protobuf-compiler protobuf-compiler-grpc
       ;;
     bench) echo iceoryx libiceoryx-posh-dev ;;
-    check) echo clang-format clang-tidy ;;
+    check) echo clang-format clang-tidy spin ;;
     *)
       echo "third_party/install.sh: unknown group '$1'; use build, bench or check" >&2
       exit 2
