@@ -2,8 +2,11 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <atomic>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -25,6 +28,7 @@ namespace {
 // something new.
 constexpr int kOpenAttempts = 100;
 constexpr int kMaxChain = 64;
+constexpr const char* kOneAtATime = "a DataBlockConsumer has one ReadSlot or ReadBatch at a time";
 constexpr absl::Duration kAnchorPoll = absl::Milliseconds(1);
 
 uint64_t RandomToken() {
@@ -33,6 +37,12 @@ uint64_t RandomToken() {
     Require(getrandom(&token, sizeof(token), 0) == sizeof(token), "the kernel has no random numbers");
   }
   return token;
+}
+
+absl::Status ValidateOptions(const ConsumerOptions& options) {
+  if (options.max_batch >= 1 && options.max_batch <= kMaxCapacitySlots) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("max_batch must be 1 to ", kMaxCapacitySlots, ", not ", options.max_batch));
 }
 
 absl::Status NoSuchChannel(const ChannelFiles& files) {
@@ -73,10 +83,14 @@ struct Attachment {
   Membership membership;
   RingReader reader;
 
-  Attachment(OpenedSegment opened, const Membership& joined, ReadOrder order)
+  Attachment(OpenedSegment opened, const Membership& joined, const Applicant& applicant)
       : segment(std::move(opened)),
         membership(joined),
-        reader(segment.data_view, joined.entry, joined.place, order, joined.start) {}
+        reader(segment.data_view, joined.entry,
+               {.place = joined.place,
+                .order = applicant.order,
+                .start = joined.start,
+                .max_batch = applicant.max_batch}) {}
 };
 
 class DataBlockConsumer::State {
@@ -120,12 +134,14 @@ class DataBlockConsumer::State {
         absl::StrCat("channel '", files_.channel(), "' has no new producer yet; call Follow again"));
   }
 
-  SlotResult WaitForSlot(absl::Duration timeout, SlotView* slot) {
+  // Waits until `try_acquire` says something else than kTimeout.
+  template <typename TryAcquire>
+  SlotResult WaitForSlot(absl::Duration timeout, TryAcquire try_acquire) {
     if (gone_ != SlotResult::kOk) return gone_;
     RingReader& ring = attachment_->reader;
     Wait wait(options_.wait, timeout);
     SlotResult result = SlotResult::kTimeout;
-    const auto found = [&] { return (result = ring.TryAcquire(slot)) != SlotResult::kTimeout; };
+    const auto found = [&] { return (result = try_acquire()) != SlotResult::kTimeout; };
     bool slept = false;
     while (!wait.Spin(found)) {
       if (ProducerGone()) {
@@ -140,6 +156,13 @@ class DataBlockConsumer::State {
     }
     ring.CountWait(slept);
     return result;
+  }
+
+  // Where the views of a batch go; at most options_.max_batch of them.
+  std::span<SlotView> RoomForBatch(size_t slots) {
+    slots = std::min<size_t>(slots, options_.max_batch);
+    if (batch_.size() < slots) batch_.resize(slots);
+    return std::span(batch_).first(slots);
   }
 
   bool forked() const { return generation_ != ForkGeneration(); }
@@ -184,11 +207,12 @@ class DataBlockConsumer::State {
     if (absl::Status status = CheckSchema(segment->data_view, options_.expected_schema); !status.ok())
       return status;
     applicant.order = OrderFor(segment->data_view.config);
+    applicant.max_batch = options_.max_batch;
     const absl::StatusOr<Membership> membership = Join(*segment, applicant);
     if (!membership.ok()) return membership.status();
     PYLABHUB_CRASH_POINT("consumer.attach.joined");
     segment->data.Populate();
-    auto attachment = std::make_unique<Attachment>(*std::move(segment), *membership, applicant.order);
+    auto attachment = std::make_unique<Attachment>(*std::move(segment), *membership, applicant);
     std::swap(attachment, attachment_);
     gone_ = SlotResult::kOk;
     PYLABHUB_CRASH_POINT("consumer.attach.moved");
@@ -237,22 +261,14 @@ class DataBlockConsumer::State {
   std::unique_ptr<Attachment> attachment_;
   LivenessTimer liveness_;
   SlotResult gone_ = SlotResult::kOk;  // or how the producer of this segment went
+  std::vector<SlotView> batch_;
   uint64_t generation_ = ForkGeneration();
 };
-
-ReadSlot::ReadSlot(ReadSlot&& other) noexcept
-    : reader_(std::exchange(other.reader_, nullptr)), view_(other.view_), result_(other.result_) {}
-
-ReadSlot::~ReadSlot() { Release(); }
-
-SlotResult ReadSlot::Release() {
-  if (reader_ == nullptr) return SlotResult::kOk;
-  return std::exchange(reader_, nullptr)->Release();
-}
 
 absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl::string_view channel,
                                                                            const ConsumerOptions& options) {
   if (absl::Status status = ValidateChannelName(channel); !status.ok()) return status;
+  if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
   auto state = std::make_unique<State>(ChannelFiles(options.directory, channel), options);
   if (absl::Status status = state->Open(); !status.ok()) return status;
   return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));
@@ -265,14 +281,29 @@ ReadSlot DataBlockConsumer::Acquire(absl::Duration timeout) {
   if (state_->forked()) [[unlikely]]
     return ReadSlot(SlotResult::kForked);
   RingReader& reader = state_->reader();
-  Require(!reader.holding(), "a DataBlockConsumer has one ReadSlot at a time");
+  Require(!reader.holding(), kOneAtATime);
   SlotView view;
   SlotResult result = reader.TryAcquire(&view);
   if (result == SlotResult::kTimeout) [[unlikely]]
-    result = state_->WaitForSlot(timeout, &view);
+    result = state_->WaitForSlot(timeout, [&] { return reader.TryAcquire(&view); });
   if (result != SlotResult::kOk) [[unlikely]]
     return ReadSlot(result);
   return ReadSlot(&reader, view);
+}
+
+ReadBatch DataBlockConsumer::AcquireBatch(size_t slots, absl::Duration timeout) {
+  Require(slots != 0, "a ReadBatch has at least one slot");
+  if (state_->forked()) return ReadBatch(SlotResult::kForked);
+  RingReader& reader = state_->reader();
+  Require(!reader.holding(), kOneAtATime);
+  const std::span<SlotView> room = state_->RoomForBatch(slots);
+  size_t taken = 0;
+  SlotResult result = reader.TryAcquireBatch(room, &taken);
+  if (result == SlotResult::kTimeout) [[unlikely]]
+    result = state_->WaitForSlot(timeout, [&] { return reader.TryAcquireBatch(room, &taken); });
+  if (result != SlotResult::kOk) [[unlikely]]
+    return ReadBatch(result);
+  return ReadBatch(&reader, room.first(taken));
 }
 
 absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {

@@ -19,7 +19,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -28,50 +27,12 @@
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
 #include "shm/read_order.h"
-#include "shm/ring/ring_reader.h"
+#include "shm/read_slot.h"
 #include "shm/schema.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
 
 namespace pylabhub::shm {
-
-class DataBlockConsumer;
-
-// A slot that is being read. Released by call or by destructor.
-class ReadSlot {
- public:
-  ReadSlot(ReadSlot&& other) noexcept;
-  ReadSlot& operator=(ReadSlot&&) = delete;
-  ~ReadSlot();
-
-  // True if there is a slot; else result() says why not.
-  explicit operator bool() const { return reader_ != nullptr; }
-  SlotResult result() const { return result_; }
-
-  // The bytes that the producer committed. They do not change while the slot is held.
-  std::span<const std::byte> payload() const { return view_.payload; }
-  // The slot's number in its segment, from 0.
-  uint64_t sequence() const { return view_.sequence; }
-  // When it was committed, by the producer's clock, since the Unix epoch.
-  absl::Time timestamp() const { return absl::FromUnixNanos(view_.timestamp_ns); }
-  int64_t timestamp_ns() const { return view_.timestamp_ns; }
-  // Slots between the last one that this consumer got and this one: overwritten, or passed over by read =
-  // latest.
-  uint64_t missed_slots() const { return view_.missed_slots; }
-
-  // Gives the slot back. kOverrun if it changed meanwhile, which no correct producer does. Does nothing (kOk)
-  // without a slot.
-  SlotResult Release();
-
- private:
-  friend class DataBlockConsumer;
-  explicit ReadSlot(SlotResult result) : result_(result) {}
-  ReadSlot(RingReader* reader, const SlotView& view) : reader_(reader), view_(view) {}
-
-  RingReader* reader_ = nullptr;
-  SlotView view_;
-  SlotResult result_ = SlotResult::kOk;
-};
 
 struct ConsumerOptions {
   // Without one: kLatest for a kLatestOnly channel, kNext for the others.
@@ -80,6 +41,9 @@ struct ConsumerOptions {
   std::optional<Schema> expected_schema = std::nullopt;
   // How long Open waits for the channel to appear.
   absl::Duration open_timeout = absl::ZeroDuration();
+  // Slots that AcquireBatch may hand out at once. More than one costs so many pins (at most 16) or copies where the
+  // producer does not wait for this consumer.
+  uint32_t max_batch = 1;
   WaitOptions wait = {};
   std::string directory = "/dev/shm";
 };
@@ -118,6 +82,9 @@ class DataBlockConsumer {
   // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kForked. The two of a producer that is
   // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on.
   ReadSlot Acquire(absl::Duration timeout);
+  // The same for up to `slots` slots at once, and at most options.max_batch: waits for the first, and takes as many more
+  // as are there.
+  ReadBatch AcquireBatch(size_t slots, absl::Duration timeout);
 
   // After kProducerClosed or kProducerDead: waits at most `timeout` for the channel's next producer, and
   // attaches to its segment, at its sequence 0 if the place was kept. OK means that Acquire reads from

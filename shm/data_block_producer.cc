@@ -119,7 +119,8 @@ class DataBlockProducer::State {
     return count;
   }
 
-  bool TryAcquire() {
+  // `slots` slots, or as many as can be had, at least one.
+  bool TryAcquire(size_t slots) {
     if (!ready_to_start_) [[unlikely]] {
       roster_.Refresh(writer_.next_sequence());
       if (roster_.CountSettled() < config_.min_consumers) return false;
@@ -127,14 +128,14 @@ class DataBlockProducer::State {
       if (roster_.EvictAllDead() && roster_.CountSettled() < config_.min_consumers) return false;
       ready_to_start_ = true;
     }
-    return writer_.TryAcquire();
+    return slots == 1 ? writer_.TryAcquire() : writer_.TryAcquireBatch(slots);
   }
 
-  SlotResult WaitForSlot(absl::Duration timeout) {
+  SlotResult WaitForSlots(size_t slots, absl::Duration timeout) {
     Wait wait(wait_, timeout);
     SlotResult result = SlotResult::kTimeout;
     for (;;) {
-      if (wait.Spin([this] { return TryAcquire(); })) {
+      if (wait.Spin([this, slots] { return TryAcquire(slots); })) {
         result = SlotResult::kOk;
         break;
       }
@@ -246,20 +247,6 @@ class DataBlockProducer::State {
   uint64_t generation_ = ForkGeneration();
 };
 
-WriteSlot::WriteSlot(WriteSlot&& other) noexcept
-    : writer_(std::exchange(other.writer_, nullptr)), payload_(other.payload_), result_(other.result_) {}
-
-WriteSlot::~WriteSlot() { Abort(); }
-
-SlotResult WriteSlot::Commit(size_t payload_bytes) {
-  Require(writer_ != nullptr, "Commit was called on a WriteSlot that holds no slot");
-  return std::exchange(writer_, nullptr)->Commit(payload_bytes);
-}
-
-void WriteSlot::Abort() {
-  if (writer_ != nullptr) std::exchange(writer_, nullptr)->Abort();
-}
-
 absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(const ChannelConfig& requested,
                                                                              const WaitOptions& wait) {
   ChannelConfig config = requested.WithDefaults();
@@ -301,17 +288,29 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
 DataBlockProducer::DataBlockProducer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DataBlockProducer::~DataBlockProducer() = default;
 
-WriteSlot DataBlockProducer::Acquire(absl::Duration timeout) {
+SlotResult DataBlockProducer::AcquireSlots(size_t slots, absl::Duration timeout) {
   if (state_->forked()) [[unlikely]]
-    return WriteSlot(SlotResult::kForked);
-  Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot at a time");
+    return SlotResult::kForked;
+  Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot or WriteBatch at a time");
   state_->SettleHeirsIfDue();
   state_->NoteSlotWithoutSleep();
-  if (!state_->TryAcquire()) [[unlikely]] {
-    const SlotResult result = state_->WaitForSlot(timeout);
-    if (result != SlotResult::kOk) return WriteSlot(result);
-  }
+  if (state_->TryAcquire(slots)) [[likely]]
+    return SlotResult::kOk;
+  return state_->WaitForSlots(slots, timeout);
+}
+
+WriteSlot DataBlockProducer::Acquire(absl::Duration timeout) {
+  const SlotResult result = AcquireSlots(1, timeout);
+  if (result != SlotResult::kOk) [[unlikely]]
+    return WriteSlot(result);
   return WriteSlot(&state_->writer(), state_->writer().payload());
+}
+
+WriteBatch DataBlockProducer::AcquireBatch(size_t slots, absl::Duration timeout) {
+  Require(slots != 0, "a WriteBatch has at least one slot");
+  const SlotResult result = AcquireSlots(slots, timeout);
+  if (result != SlotResult::kOk) return WriteBatch(result);
+  return WriteBatch(&state_->writer());
 }
 
 uint64_t DataBlockProducer::next_sequence() const { return state_->writer().next_sequence(); }

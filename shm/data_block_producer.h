@@ -19,50 +19,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
-#include "shm/ring/ring_writer.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
+#include "shm/write_slot.h"
 
 namespace pylabhub::shm {
-
-class DataBlockProducer;
-
-// A slot that is being written. Committed by call, aborted by destructor; an aborted slot uses up no sequence
-// number.
-class WriteSlot {
- public:
-  WriteSlot(WriteSlot&& other) noexcept;
-  WriteSlot& operator=(WriteSlot&&) = delete;
-  ~WriteSlot();
-
-  // True if there is a slot to write; else result() says why not.
-  explicit operator bool() const { return writer_ != nullptr; }
-  SlotResult result() const { return result_; }
-
-  // Where to write: slot_bytes bytes, aligned to 64, with whatever an earlier slot left in them. Empty
-  // without a slot.
-  std::span<std::byte> payload() const { return payload_; }
-
-  // Publishes the first `payload_bytes` bytes as the next slot. kTooLarge (and an abort) if they are more
-  // than payload().size(). The slot is spent either way. Requires a slot.
-  SlotResult Commit(size_t payload_bytes);
-  // Gives the slot back unseen. Does nothing without a slot.
-  void Abort();
-
- private:
-  friend class DataBlockProducer;
-  explicit WriteSlot(SlotResult result) : result_(result) {}
-  WriteSlot(RingWriter* writer, std::span<std::byte> payload) : writer_(writer), payload_(payload) {}
-
-  RingWriter* writer_ = nullptr;
-  std::span<std::byte> payload_;
-  SlotResult result_ = SlotResult::kOk;
-};
 
 // What a producer has done so far. All counted by the producer, in the segment, where any tool can read them.
 struct ProducerStats {
@@ -100,6 +65,10 @@ class DataBlockProducer {
   //
   // Results: kOk, kTimeout, kForked.
   WriteSlot Acquire(absl::Duration timeout);
+  // The same for up to `slots` slots at once: waits for the first, and takes as many more as are free, at most
+  // config().capacity_slots. With an overwriting policy and slots of more than 1 KiB, the slots that they will take the
+  // place of are gone from now on.
+  WriteBatch AcquireBatch(size_t slots, absl::Duration timeout);
 
   // The number that the next committed slot gets; the first is 0.
   uint64_t next_sequence() const;
@@ -113,6 +82,7 @@ class DataBlockProducer {
 
  private:
   class State;
+  SlotResult AcquireSlots(size_t slots, absl::Duration timeout);
   explicit DataBlockProducer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

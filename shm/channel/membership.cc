@@ -51,8 +51,10 @@ absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant
   return AllPlacesTaken(segment);
 }
 
-bool NeedsPin(const DataView& view, ReadOrder order) {
-  return !view.geometry.inline_payloads() && !(IsLossless(view.config.policy) && order == ReadOrder::kNext);
+// A chunk that the producer does not wait for is pinned while it is read.
+uint32_t PinsNeeded(const DataView& view, const Applicant& applicant) {
+  const bool waited_for = IsLossless(view.config.policy) && applicant.order == ReadOrder::kNext;
+  return view.geometry.inline_payloads() || waited_for ? 0 : applicant.max_batch;
 }
 
 // Pins that are declared by those who live, this consumer's own among them.
@@ -91,6 +93,10 @@ StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applica
 }  // namespace
 
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
+  if (PinsNeeded(segment.data_view, applicant) > kPinsPerConsumer) {
+    return absl::InvalidArgumentError(absl::StrCat("max_batch must be at most ", kPinsPerConsumer,
+                                                   " for large slots that the producer does not wait for"));
+  }
   const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
   if (!place.ok()) return place.status();
   PYLABHUB_CRASH_POINT("join.place_locked");
@@ -117,7 +123,7 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
     counter->store(0, std::memory_order_relaxed);
   }
   PYLABHUB_CRASH_POINT("join.counters_cleared");
-  const uint32_t pins = NeedsPin(segment.data_view, applicant.order) ? 1 : 0;
+  const uint32_t pins = PinsNeeded(segment.data_view, applicant);
   entry.pins_declared.store(pins, std::memory_order_seq_cst);
   PYLABHUB_CRASH_POINT("join.pins_declared");
   if (pins != 0 && CountPins(segment, *place) > segment.data_view.config.max_pins) {

@@ -27,6 +27,7 @@ struct Applicant {
   ReadOrder order;
   bool keeps_place = false;  // it had `place` in the predecessor, and may have it kept here
   uint32_t place = 0;
+  uint32_t max_batch = 1;  // slots that it may hold at once
 };
 
 // Takes a place, by its lock, and enters it. The order of the steps is drawn in consumer_roster.h.

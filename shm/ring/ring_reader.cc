@@ -18,19 +18,22 @@ constexpr int kAttempts = 16;
 
 }  // namespace
 
-RingReader::RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
-                       const StartingPoint& start)
+RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup)
     : view_(view),
       geometry_(view.geometry),
       entry_(entry),
-      place_(place),
-      order_(order),
+      place_(setup.place),
+      order_(setup.order),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
-  const bool waited_for = IsLossless(view.config.policy) && order == ReadOrder::kNext;
+  const bool waited_for = IsLossless(view.config.policy) && order_ == ReadOrder::kNext;
   access_ = waited_for ? Access::kInPlace : geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
-  if (access_ == Access::kCopied) copy_.resize(WordsOf(geometry_.slot_bytes));
-  missed_before_ = start.missed_slots;
-  MoveTo(start.sequence);
+  held_.resize(setup.max_batch);
+  if (access_ == Access::kCopied) {
+    copy_words_ = WordsOf(geometry_.slot_bytes);
+    copies_.resize(copy_words_ * setup.max_batch);
+  }
+  missed_before_ = setup.start.missed_slots;
+  MoveTo(setup.start.sequence);
 }
 
 void RingReader::MoveTo(uint64_t sequence) {
@@ -40,6 +43,10 @@ void RingReader::MoveTo(uint64_t sequence) {
 }
 
 SlotResult RingReader::TryAcquireNext(SlotView* slot) {
+  if (corrupt_unreported_) [[unlikely]] {
+    corrupt_unreported_ = false;
+    return SlotResult::kCorrupt;
+  }
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // Acquire, edge A: the stamp brings the slot's descriptor and payload.
     const uint64_t stamp = cell()->stamp.load(std::memory_order_acquire);
@@ -57,7 +64,24 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
   return SlotResult::kTimeout;
 }
 
-// The expected slot is not in its cell: was it overwritten, or is it yet to come?
+SlotResult RingReader::TryAcquireBatch(std::span<SlotView> slots, size_t* taken) {
+  *taken = 0;
+  const SlotResult first = TryAcquire(slots.data());
+  if (first != SlotResult::kOk) return first;
+  const size_t room = order_ == ReadOrder::kNext ? std::min(slots.size(), held_.size()) : 1;
+  size_t count = 1;
+  // Acquire, edge A.
+  while (count < room && cell()->stamp.load(std::memory_order_acquire) == expected_ + 1) {
+    const SlotResult result = Take(cell(), expected_, &slots[count]);
+    corrupt_unreported_ = result == SlotResult::kCorrupt;
+    if (result != SlotResult::kOk) break;
+    ++count;
+  }
+  *taken = count;
+  return SlotResult::kOk;
+}
+
+// The expected slot is not in its cell: is it gone, or yet to come?
 bool RingReader::WasLapped(uint64_t stamp) const {
   if (stamp != kNoSlot) return stamp > expected_ + 1;
   // While the producer writes into the cell only head can say. (A producer that waits for this consumer never laps
@@ -66,8 +90,9 @@ bool RingReader::WasLapped(uint64_t stamp) const {
   return IsBehind();
 }
 
+// True if the slot was committed, and is not there: overwritten, or withdrawn because a slot is to come in its place.
 bool RingReader::IsBehind() const {
-  if (head() < expected_ + geometry_.capacity_slots) return false;
+  if (head() <= expected_) return false;
   // It may have come between the two looks.
   return cell()->stamp.load(std::memory_order_acquire) != expected_ + 1;
 }
@@ -79,12 +104,13 @@ bool RingReader::RecoverIfLapped() {
   return true;
 }
 
-// Moves on to a slot that is still there; not the oldest, which would be gone before it is read.
+// Moves on to a slot that is still there; after a lap not to the oldest, which would be gone before it is read.
 void RingReader::SkipLap() {
   const uint64_t capacity = geometry_.capacity_slots;
   const uint64_t newest = head();
-  const uint64_t oldest_kept = newest > capacity ? newest - capacity : 0;
-  const uint64_t next = std::max(expected_ + 1, oldest_kept + capacity / 4);
+  uint64_t next = expected_ + 1;
+  if (newest >= expected_ + capacity) next = std::max(next, newest - capacity + capacity / 4);
+  while (next < newest && CellOf(next)->stamp.load(std::memory_order_relaxed) == kNoSlot) ++next;
   missed_before_ += next - expected_;
   MoveTo(next);
   PYLABHUB_CRASH_POINT("reader.lap.skipped");
@@ -128,20 +154,25 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
     missed_before_ += 1;
     MoveTo(sequence + 1);
     PYLABHUB_CRASH_POINT("reader.take.corrupt_skipped");
-    PublishCursor();
+    if (held_count_ == 0) PublishCursor();
     return SlotResult::kCorrupt;
   }
-  holding_ = true;
-  held_cell_ = cell;
-  held_sequence_ = sequence;
-  held_bytes_ = descriptor.payload_bytes;
-  held_chunk_ = descriptor.chunk;
   missed_slots_ += missed_before_;
+  ++received_slots_;
+  received_bytes_ += descriptor.payload_bytes;
   *slot = {.payload = Payload(cell, descriptor),
            .sequence = sequence,
            .timestamp_ns = descriptor.timestamp_ns,
            .missed_slots = missed_before_};
   missed_before_ = 0;
+  held_[held_count_++] = {.cell = cell, .sequence = sequence, .chunk = descriptor.chunk};
+  if (sequence == expected_) [[likely]] {
+    ++expected_;
+    cell_offset_bytes_ += geometry_.cell_stride_bytes;
+    if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
+  } else {
+    MoveTo(sequence + 1);
+  }
   PYLABHUB_CRASH_POINT("reader.take.held");
   if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
     SetWaitState(kAwake);
@@ -150,19 +181,18 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
 
 bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence) {
   if (access_ == Access::kCopied) {
-    LoadInline(reinterpret_cast<const std::byte*>(cell + 1), reinterpret_cast<std::byte*>(copy_.data()),
-               descriptor.payload_bytes);
+    LoadInline(reinterpret_cast<const std::byte*>(cell + 1), copy(), descriptor.payload_bytes);
     PYLABHUB_CRASH_POINT("reader.take.copied");
     return WasNotOverwritten(cell, sequence);
   }
   // Sequentially consistent, edge P: the pin is visible before the stamp is looked at again.
-  entry_->pins[0].exchange(uint64_t{descriptor.chunk} + 1, std::memory_order_seq_cst);
+  std::atomic<uint64_t>& pin = entry_->pins[held_count_];
+  pin.exchange(uint64_t{descriptor.chunk} + 1, std::memory_order_seq_cst);
   PYLABHUB_CRASH_POINT("reader.take.pinned");
   if (WasNotOverwritten(cell, sequence)) return true;
   PYLABHUB_CRASH_POINT("reader.take.overtaken");
-  entry_->pins[0].store(0, std::memory_order_release);
+  pin.store(0, std::memory_order_release);
   return false;
-  PYLABHUB_CRASH_POINT("reader.take.returned");
 }
 
 bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const {
@@ -172,7 +202,7 @@ bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence
 
 std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const Descriptor& descriptor) {
   if (access_ == Access::kCopied) {
-    return {reinterpret_cast<const std::byte*>(copy_.data()), descriptor.payload_bytes};
+    return {copy(), descriptor.payload_bytes};
   }
   if (geometry_.inline_payloads())
     return {reinterpret_cast<const std::byte*>(cell + 1), descriptor.payload_bytes};
@@ -182,38 +212,32 @@ std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const
 
 // A producer that honours cursors and pins leaves a held slot alone. This is how a consumer knows if one did
 // not.
-bool RingReader::Unchanged() const {
-  ReadFence();
+bool RingReader::IsUnchanged(const Held& held) const {
   switch (access_) {
     case Access::kCopied:
       return true;
     case Access::kInPlace:
-      return held_cell_->stamp.load(std::memory_order_acquire) == held_sequence_ + 1;
+      return held.cell->stamp.load(std::memory_order_acquire) == held.sequence + 1;
     case Access::kPinned:
       break;
   }
   const auto* sequences = At<std::atomic<uint64_t>>(view_.base, geometry_.chunk_sequences_offset_bytes);
-  return sequences[held_chunk_].load(std::memory_order_acquire) == held_sequence_ + 1;
+  return sequences[held.chunk].load(std::memory_order_acquire) == held.sequence + 1;
 }
 
 SlotResult RingReader::Release() {
   if (generation_ != ForkGeneration()) [[unlikely]]
     return SlotResult::kForked;
-  holding_ = false;
   PYLABHUB_CRASH_POINT("reader.release.begun");
-  const bool unchanged = Unchanged();
-  // Release, edge B: the payload was read before the pin goes.
-  if (access_ == Access::kPinned) entry_->pins[0].store(0, std::memory_order_release);
-  PYLABHUB_CRASH_POINT("reader.release.pin_gone");
-  ++received_slots_;
-  received_bytes_ += held_bytes_;
-  if (held_sequence_ == expected_) {
-    ++expected_;
-    cell_offset_bytes_ += geometry_.cell_stride_bytes;
-    if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
-  } else {
-    MoveTo(held_sequence_ + 1);
+  bool unchanged = true;
+  ReadFence();
+  for (uint32_t i = 0; i < held_count_; ++i) {
+    unchanged = IsUnchanged(held_[i]) && unchanged;
+    // Release, edge B: the payload was read before the pin goes.
+    if (access_ == Access::kPinned) entry_->pins[i].store(0, std::memory_order_release);
   }
+  held_count_ = 0;
+  PYLABHUB_CRASH_POINT("reader.release.pin_gone");
   PublishCursor();
   return unchanged ? SlotResult::kOk : SlotResult::kOverrun;
 }

@@ -46,20 +46,32 @@ struct StartingPoint {
   uint64_t missed_slots = 0;
 };
 
+// What a reader is to its producer.
+struct ReaderSetup {
+  uint32_t place = 0;
+  ReadOrder order = ReadOrder::kNext;
+  StartingPoint start = {};
+  // Slots that may be held at once: so many pins are declared in its entry, if it needs any.
+  uint32_t max_batch = 1;
+};
+
 class RingReader {
  public:
-  // `entry` is this consumer's own, the one at `place`, in which nobody else writes.
-  RingReader(const DataView& view, ConsumerEntry* entry, uint32_t place, ReadOrder order,
-             const StartingPoint& start);
+  // `entry` is this consumer's own, the one at setup.place, in which nobody else writes.
+  RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup);
 
   // Takes the next slot (or the newest, as the order says). kOk; kTimeout if there is none yet; kCorrupt if
-  // its descriptor makes no sense: it is skipped. At most one slot is held at a time.
+  // its descriptor makes no sense: it is skipped. Not while a slot is held.
   SlotResult TryAcquire(SlotView* slot) {
     return order_ == ReadOrder::kNext ? TryAcquireNext(slot) : TryAcquireLatest(slot);
   }
-  bool holding() const { return holding_; }
+  // The same, for as many slots as are there, up to slots.size() and max_batch(). `taken` of them are held: at least one
+  // if the result is kOk, else none.
+  SlotResult TryAcquireBatch(std::span<SlotView> slots, size_t* taken);
+  bool holding() const { return held_count_ != 0; }
+  uint32_t max_batch() const { return static_cast<uint32_t>(held_.size()); }
 
-  // Gives the held slot back. kOverrun if it changed while it was held; kForked, in a child that was forked
+  // Gives every held slot back. kOverrun if one changed while it was held; kForked, in a child that was forked
   // meanwhile, touches nothing.
   SlotResult Release();
 
@@ -71,8 +83,9 @@ class RingReader {
   uint64_t expected_sequence() const { return expected_; }
   // Slots committed so far.
   uint64_t head() const { return view_.header->progress.head.load(std::memory_order_acquire); }
-  // True if the producer said that nothing will follow, and all that it committed was taken.
+  // True if the producer said that nothing will follow, and all that it committed was taken and reported.
   bool drained() const {
+    if (corrupt_unreported_) return false;
     const uint64_t closed_at = view_.header->wait.closed_at.load(std::memory_order_acquire);
     return closed_at != 0 && expected_ + 1 >= closed_at;
   }
@@ -90,6 +103,12 @@ class RingReader {
   struct Descriptor {
     uint64_t payload_bytes;
     int64_t timestamp_ns;
+    uint32_t chunk;
+  };
+  // A slot that was taken and not released yet.
+  struct Held {
+    const SlotDescriptor* cell;
+    uint64_t sequence;
     uint32_t chunk;
   };
   enum class Access : uint8_t {
@@ -113,12 +132,14 @@ class RingReader {
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
   std::span<const std::byte> Payload(const SlotDescriptor* cell, const Descriptor& descriptor);
+  // Where the copy of the slot goes that is taken next.
+  std::byte* copy() { return reinterpret_cast<std::byte*>(copies_.data() + held_count_ * copy_words_); }
   bool IsSound(const Descriptor& descriptor) const;
   // Makes sure of what was read from `cell`: false if it was overwritten meanwhile.
   bool Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence);
   // Edge T: true if nothing that was read from the cell of `sequence` can be newer than it.
   bool WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence) const;
-  bool Unchanged() const;
+  bool IsUnchanged(const Held& held) const;
   void MoveTo(uint64_t sequence);
   void PublishCursor();
   void WakeProducer();
@@ -132,16 +153,15 @@ class RingReader {
   ReadOrder order_;
   Access access_;
 
-  uint64_t expected_;
+  uint64_t expected_;               // behind what is held
   uint64_t cell_offset_bytes_ = 0;  // of the cell of expected_
   uint64_t cells_end_offset_bytes_;
   uint64_t missed_before_ = 0;  // slots passed over since the last one that was taken
-  bool holding_ = false;
-  const SlotDescriptor* held_cell_ = nullptr;
-  uint64_t held_sequence_ = 0;
-  uint64_t held_bytes_ = 0;
-  uint32_t held_chunk_ = kInlineChunk;
-  std::vector<uint64_t> copy_;  // of a small payload
+  std::vector<Held> held_;      // held_count_ of them; pin i belongs to number i
+  uint32_t held_count_ = 0;
+  bool corrupt_unreported_ = false;  // it came behind others in a batch
+  std::vector<uint64_t> copies_;     // of small payloads, one for each that may be held
+  size_t copy_words_ = 0;
 
   uint32_t wait_state_ = kAwake;
   uint32_t slots_since_sleep_ = 0;

@@ -45,23 +45,31 @@ class RingWriter {
   RingWriter(const DataSegment& segment, bool lossless, ConsumerRoster& roster);
 
   // Prepares the next slot. False if it would overwrite what a consumer has not read (lossless), or if every
-  // chunk is in use. At most one slot is prepared at a time.
+  // chunk is in use. Not while slots are prepared.
   bool TryAcquire() {
     if (next_ >= limit_ && !ExtendLimit()) return false;
-    if (!staging_.empty()) {
-      prepared_ = true;
+    if (geometry_.inline_payloads()) {
+      prepared_count_ = 1;
       return true;
     }
-    return AcquireChunk();
+    return AcquireChunks(1);
   }
-  bool prepared() const { return prepared_; }
-  // Where the prepared slot's payload goes: slot_bytes, aligned to 64.
-  std::span<std::byte> payload() const { return payload_; }
+  // The same for up to `slots` slots, and at most capacity_slots: as many as can be had. An overwriting writer of large
+  // slots withdraws those that they will take the place of.
+  bool TryAcquireBatch(size_t slots);
+  bool prepared() const { return prepared_count_ != 0; }
+  uint32_t prepared_count() const { return prepared_count_; }
+  // Where the payload of prepared slot `index` goes: slot_bytes, aligned to 64.
+  std::span<std::byte> payload(uint32_t index = 0) const {
+    return {payload_base(index), geometry_.slot_bytes};
+  }
 
   // Publishes the prepared slot, and wakes those who sleep for it. kTooLarge aborts instead; kForked, in a
   // child that was forked meanwhile, touches nothing.
   SlotResult Commit(uint64_t payload_bytes);
-  // Forgets the prepared slot; its number goes to the next one.
+  // Publishes the first of the prepared slots, one for each member of `payload_bytes`, in order, and aborts the others.
+  SlotResult CommitBatch(std::span<const size_t> payload_bytes);
+  // Forgets the prepared slots; their numbers go to the next ones.
   void Abort();
 
   uint64_t next_sequence() const { return next_; }
@@ -84,7 +92,19 @@ class RingWriter {
   SlotDescriptor* cell() const { return At<SlotDescriptor>(segment_.base, cell_offset_bytes_); }
 
   bool ExtendLimit();
-  bool AcquireChunk();
+  bool AcquireChunks(uint32_t slots);
+  std::byte* payload_base(uint32_t index) const {
+    return geometry_.inline_payloads() ? staging_ + index * staging_stride_bytes_
+                                       : segment_.base + geometry_.chunks_offset_bytes +
+                                             chunks_[index] * geometry_.chunk_stride_bytes;
+  }
+  void AbortFrom(uint32_t index);
+  void MakeStaging(size_t slots);
+  void WithdrawOldest(uint64_t below);
+  // Writes prepared slot `index` into the cell of next_, and steps on to the next cell.
+  void Publish(uint32_t index, uint64_t payload_bytes, int64_t timestamp_ns);
+  // What follows the last stamp of a commit: `first` is the first cell that was written.
+  void Announce(const SlotDescriptor* first);
   void RetireReadSlots(uint64_t slowest_cursor);
   void RetireOverwrittenSlot();
   void WakeSleepers(const SlotDescriptor* written);
@@ -102,14 +122,15 @@ class RingWriter {
   uint64_t limit_;              // below it, slots may be written without looking at the cursors
   uint64_t cell_offset_bytes_;  // of the cell of next_
   uint64_t cells_end_offset_bytes_;
-  bool prepared_ = false;
-  std::span<std::byte> payload_;
+  uint32_t prepared_count_ = 0;
 
   std::vector<std::byte> staging_memory_;
-  std::span<std::byte> staging_;  // a small payload until its commit; empty if payloads have chunks
+  std::byte* staging_ = nullptr;  // small payloads until their commit
+  size_t staging_stride_bytes_ = 0;
+  size_t staging_slots_ = 0;
 
   ChunkPool pool_;
-  uint32_t chunk_ = kInlineChunk;      // of the prepared slot
+  std::vector<uint32_t> chunks_;       // of the prepared slots, if payloads have chunks
   std::vector<uint32_t> cell_chunks_;  // by cell: the chunk that its descriptor names
   uint64_t retired_below_ = 0;         // slots below it have given their chunks back
 
