@@ -340,7 +340,8 @@ ConsumerStats DataBlockConsumer::Stats() const {
           .received_bytes = read(entry.received_bytes),
           .missed_slots = read(entry.missed_slots),
           .waits = read(entry.waits),
-          .sleeps = read(entry.sleeps)};
+          .sleeps = read(entry.sleeps),
+          .corrupt_slots = read(entry.corrupt_slots)};
 }
 
 }  // namespace pylabhub::shm

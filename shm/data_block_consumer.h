@@ -53,8 +53,9 @@ struct ConsumerStats {
   uint64_t received_slots = 0;
   uint64_t received_bytes = 0;
   uint64_t missed_slots = 0;
-  uint64_t waits = 0;   // Acquires that found nothing to read
-  uint64_t sleeps = 0;  // waits that went to the kernel
+  uint64_t waits = 0;          // Acquires that found nothing to read
+  uint64_t sleeps = 0;         // waits that went to the kernel
+  uint64_t corrupt_slots = 0;  // answered with kCorrupt
 };
 
 class DataBlockConsumer {
@@ -80,7 +81,8 @@ class DataBlockConsumer {
   // Waits at most `timeout` for a slot to read. At most one slot is outstanding at a time.
   //
   // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kForked. The two of a producer that is
-  // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on.
+  // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on. A slot
+  // that was kCorrupt counts as missed.
   ReadSlot Acquire(absl::Duration timeout);
   // The same for up to `slots` slots at once, and at most options.max_batch: waits for the first, and takes as many more
   // as are there.

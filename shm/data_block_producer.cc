@@ -42,7 +42,7 @@ class DataBlockProducer::State {
         predecessor_id_(predecessor_id),
         roster_(segment_.control_view, config_.max_pins,
                 [this](uint32_t place) { return ConsumerLives(place); }),
-        writer_(segment_.data_segment, IsLossless(config_.policy), roster_) {
+        writer_(segment_.data_segment, config_, roster_) {
     pending_heirs_ = succession_.heirs();
     heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
     for (const Succession::Heir& heir : pending_heirs_) {

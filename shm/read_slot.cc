@@ -9,6 +9,8 @@ ReadSlot::ReadSlot(ReadSlot&& other) noexcept
 
 ReadSlot::~ReadSlot() { Release(); }
 
+SlotResult ReadSlot::Verify() { return reader_ == nullptr ? SlotResult::kOk : reader_->Verify(view_); }
+
 SlotResult ReadSlot::Release() {
   if (reader_ == nullptr) return SlotResult::kOk;
   return std::exchange(reader_, nullptr)->Release();

@@ -39,6 +39,11 @@ class ReadSlot {
   // latest.
   uint64_t missed_slots() const { return view_.missed_slots; }
 
+  // Compares the payload with the checksum that its producer gave it: kOk, kCorrupt (counted once), kNoChecksum, kForked.
+  // Reads the whole payload. For channels of Checksum::kManual; enforced checksums were verified before the slot was
+  // handed out. kOk without a slot.
+  SlotResult Verify();
+
   // Gives the slot back. kOverrun if it changed meanwhile, which no correct producer does. Does nothing (kOk)
   // without a slot.
   SlotResult Release();
@@ -68,6 +73,9 @@ class ReadBatch {
   const SlotView& operator[](size_t index) const { return slots_[index]; }
   auto begin() const { return slots_.begin(); }
   auto end() const { return slots_.end(); }
+
+  // As ReadSlot::Verify, of slot `index`, which is less than size().
+  SlotResult Verify(size_t index) { return reader_->Verify(slots_[index]); }
 
   // Gives all slots back. kOverrun if one changed meanwhile. Does nothing (kOk) without a slot.
   SlotResult Release();

@@ -20,6 +20,8 @@ absl::string_view NameOf(SlotResult result) {
       return "too large";
     case SlotResult::kForked:
       return "forked";
+    case SlotResult::kNoChecksum:
+      return "no checksum";
   }
   return "unknown";
 }

@@ -13,10 +13,13 @@ enum class SlotResult : uint8_t {
   kTimeout,         // nothing happened before the deadline; try again
   kProducerClosed,  // consumer: everything was read, and the producer has closed the channel
   kProducerDead,    // consumer: everything was read, and the producer died without closing the channel
-  kOverrun,   // consumer: the slot changed while it was held; what was read from it is not to be trusted
-  kCorrupt,   // consumer: the slot's descriptor makes no sense; it was skipped, and is not reported again
-  kTooLarge,  // producer: more bytes were committed than a slot holds; the slot was aborted
-  kForked,    // the handle belongs to the parent of this process
+  kOverrun,  // consumer: the slot changed while it was held; what was read from it is not to be trusted
+  // Consumer: the slot's checksum is wrong or missing, or its descriptor makes no sense; it was skipped, and is not
+  // reported again.
+  kCorrupt,
+  kTooLarge,    // producer: more bytes were committed than a slot holds; the slot was aborted
+  kForked,      // the handle belongs to the parent of this process
+  kNoChecksum,  // consumer: the producer gave the slot none to verify
 };
 
 // "timeout" for kTimeout and so on.

@@ -51,6 +51,7 @@ class TypedWriteSlot {
 
   // Publishes the first `items` records.
   SlotResult Commit(size_t items = 1) { return slot_.Commit(items * sizeof(T)); }
+  void AddChecksum() { slot_.AddChecksum(); }
   void Abort() { slot_.Abort(); }
 
  private:
@@ -73,6 +74,7 @@ class TypedReadSlot {
   uint64_t sequence() const { return slot_.sequence(); }
   absl::Time timestamp() const { return slot_.timestamp(); }
   uint64_t missed_slots() const { return slot_.missed_slots(); }
+  SlotResult Verify() { return slot_.Verify(); }
   SlotResult Release() { return slot_.Release(); }
 
  private:

@@ -16,6 +16,11 @@ SlotResult WriteSlot::Commit(size_t payload_bytes) {
   return std::exchange(writer_, nullptr)->Commit(payload_bytes);
 }
 
+void WriteSlot::AddChecksum() {
+  Require(writer_ != nullptr, "AddChecksum was called on a WriteSlot that holds no slot");
+  writer_->AddChecksums();
+}
+
 void WriteSlot::Abort() {
   if (writer_ != nullptr) std::exchange(writer_, nullptr)->Abort();
 }
@@ -29,6 +34,11 @@ SlotResult WriteBatch::Commit(std::span<const size_t> payload_bytes) {
   Require(writer_ != nullptr, "Commit was called on a WriteBatch that holds no slots");
   Require(payload_bytes.size() <= size(), "Commit was given more sizes than its WriteBatch has slots");
   return std::exchange(writer_, nullptr)->CommitBatch(payload_bytes);
+}
+
+void WriteBatch::AddChecksums() {
+  Require(writer_ != nullptr, "AddChecksums was called on a WriteBatch that holds no slots");
+  writer_->AddChecksums();
 }
 
 void WriteBatch::Abort() {

@@ -35,6 +35,9 @@ class WriteSlot {
   // Publishes the first `payload_bytes` bytes as the next slot. kTooLarge (and an abort) if they are more
   // than payload().size(). The slot is spent either way. Requires a slot.
   SlotResult Commit(size_t payload_bytes);
+  // On a channel of Checksum::kManual: the slot is committed with a checksum of its payload. Enforced checksums need no
+  // call, and without checksums this does nothing. Requires a slot.
+  void AddChecksum();
   // Gives the slot back unseen. Does nothing without a slot.
   void Abort();
 
@@ -67,6 +70,8 @@ class WriteBatch {
   // Publishes the first slots, one for each member of `payload_bytes`, in order; at most size() of them. The others are
   // aborted. kTooLarge (and an abort of all) if one of them is more than a slot holds. Requires a batch, and spends it.
   SlotResult Commit(std::span<const size_t> payload_bytes);
+  // As WriteSlot::AddChecksum, for each slot of the batch.
+  void AddChecksums();
   void Abort();
 
  private:

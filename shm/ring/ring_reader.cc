@@ -5,6 +5,7 @@
 #include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
+#include "shm/ring/checksum.h"
 #include "shm/ring/inline_payload.h"
 
 namespace pylabhub::shm {
@@ -16,6 +17,10 @@ constexpr uint32_t kSlotsToBeAwake = 64;
 // is there.
 constexpr int kAttempts = 16;
 
+bool IsWhole(std::span<const std::byte> payload, std::optional<uint64_t> checksum) {
+  return checksum.has_value() && *checksum == ChecksumOf(payload);
+}
+
 }  // namespace
 
 RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup)
@@ -24,6 +29,7 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderS
       entry_(entry),
       place_(setup.place),
       order_(setup.order),
+      checksum_(view.config.checksum),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
   const bool waited_for = IsLossless(view.config.policy) && order_ == ReadOrder::kNext;
   access_ = waited_for ? Access::kInPlace : geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
@@ -133,6 +139,17 @@ SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
   return SlotResult::kTimeout;
 }
 
+RingReader::Descriptor RingReader::Load(const SlotDescriptor* cell) const {
+  // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
+  Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
+                        .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
+                        .chunk = cell->chunk.load(std::memory_order_acquire),
+                        .checksum = std::nullopt};
+  if (checksum_ != Checksum::kNone && (cell->flags.load(std::memory_order_acquire) & kHasChecksum) != 0)
+    descriptor.checksum = cell->checksum.load(std::memory_order_acquire);
+  return descriptor;
+}
+
 bool RingReader::IsSound(const Descriptor& descriptor) const {
   if (descriptor.payload_bytes > geometry_.slot_bytes) return false;
   return geometry_.inline_payloads() ? descriptor.chunk == kInlineChunk
@@ -140,30 +157,28 @@ bool RingReader::IsSound(const Descriptor& descriptor) const {
 }
 
 SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot) {
-  // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
-  const Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
-                              .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
-                              .chunk = cell->chunk.load(std::memory_order_acquire)};
+  const Descriptor descriptor = Load(cell);
   PYLABHUB_CRASH_POINT("reader.take.descriptor_read");
-  const bool sound = IsSound(descriptor);
-  if (access_ != Access::kInPlace && sound && !Secure(cell, descriptor, sequence))
-    return SlotResult::kTimeout;
-  missed_before_ += sequence - expected_;
-  if (!sound) [[unlikely]] {
-    // Nothing that it says can be used; only that there was one is sure.
-    missed_before_ += 1;
-    MoveTo(sequence + 1);
-    PYLABHUB_CRASH_POINT("reader.take.corrupt_skipped");
-    if (held_count_ == 0) PublishCursor();
-    return SlotResult::kCorrupt;
+  // Nothing that it says can be used; only that there was one is sure.
+  if (!IsSound(descriptor)) [[unlikely]]
+    return SkipCorrupt(sequence);
+  if (access_ != Access::kInPlace && !Secure(cell, descriptor, sequence)) return SlotResult::kTimeout;
+  const std::span<const std::byte> payload = Payload(cell, descriptor);
+  if (checksum_ == Checksum::kEnforced && !IsWhole(payload, descriptor.checksum)) [[unlikely]] {
+    ReadFence();
+    // Overwritten meanwhile, under a reader that the producer does not know: not corrupt, but gone.
+    if (access_ == Access::kInPlace && !WasNotOverwritten(cell, sequence)) return SlotResult::kTimeout;
+    return SkipCorrupt(sequence);
   }
+  missed_before_ += sequence - expected_;
   missed_slots_ += missed_before_;
   ++received_slots_;
   received_bytes_ += descriptor.payload_bytes;
-  *slot = {.payload = Payload(cell, descriptor),
+  *slot = {.payload = payload,
            .sequence = sequence,
            .timestamp_ns = descriptor.timestamp_ns,
-           .missed_slots = missed_before_};
+           .missed_slots = missed_before_,
+           .checksum = descriptor.checksum};
   missed_before_ = 0;
   held_[held_count_++] = {.cell = cell, .sequence = sequence, .chunk = descriptor.chunk};
   if (sequence == expected_) [[likely]] {
@@ -177,6 +192,32 @@ SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotV
   if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
     SetWaitState(kAwake);
   return SlotResult::kOk;
+}
+
+SlotResult RingReader::SkipCorrupt(uint64_t sequence) {
+  if (access_ == Access::kPinned) entry_->pins[held_count_].store(0, std::memory_order_release);
+  CountCorrupt(sequence);
+  missed_before_ += sequence + 1 - expected_;
+  MoveTo(sequence + 1);
+  PYLABHUB_CRASH_POINT("reader.take.corrupt_skipped");
+  if (held_count_ == 0) PublishCursor();
+  return SlotResult::kCorrupt;
+}
+
+void RingReader::CountCorrupt(uint64_t sequence) {
+  if (last_corrupt_ == sequence + 1) return;
+  last_corrupt_ = sequence + 1;
+  // Relaxed: a counter.
+  entry_->corrupt_slots.store(++corrupt_slots_, std::memory_order_relaxed);
+}
+
+SlotResult RingReader::Verify(const SlotView& slot) {
+  if (generation_ != ForkGeneration()) [[unlikely]]
+    return SlotResult::kForked;
+  if (!slot.checksum.has_value()) return SlotResult::kNoChecksum;
+  if (IsWhole(slot.payload, slot.checksum)) return SlotResult::kOk;
+  CountCorrupt(slot.sequence);
+  return SlotResult::kCorrupt;
 }
 
 bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence) {

@@ -21,6 +21,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct SlotView {
   uint64_t sequence = 0;
   int64_t timestamp_ns = 0;
   uint64_t missed_slots = 0;
+  std::optional<uint64_t> checksum = std::nullopt;  // of the payload, as its producer says
 };
 
 // Where a reader begins, and how many slots before that it was entitled to and will not get.
@@ -61,7 +63,8 @@ class RingReader {
   RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup);
 
   // Takes the next slot (or the newest, as the order says). kOk; kTimeout if there is none yet; kCorrupt if
-  // its descriptor makes no sense: it is skipped. Not while a slot is held.
+  // its descriptor makes no sense, or (Checksum::kEnforced) its payload has no checksum or another one: it is skipped,
+  // and counts as missed. Not while a slot is held.
   SlotResult TryAcquire(SlotView* slot) {
     return order_ == ReadOrder::kNext ? TryAcquireNext(slot) : TryAcquireLatest(slot);
   }
@@ -74,6 +77,10 @@ class RingReader {
   // Gives every held slot back. kOverrun if one changed while it was held; kForked, in a child that was forked
   // meanwhile, touches nothing.
   SlotResult Release();
+
+  // Compares the payload of a held slot with its checksum. kOk; kCorrupt, which is counted once for a slot; kNoChecksum;
+  // kForked.
+  SlotResult Verify(const SlotView& slot);
 
   // For a consumer that has waited long: true if the expected slot was overwritten, which a producer that waits for its
   // consumers does only to one that it does not know; the reader has moved on then.
@@ -104,6 +111,7 @@ class RingReader {
     uint64_t payload_bytes;
     int64_t timestamp_ns;
     uint32_t chunk;
+    std::optional<uint64_t> checksum;
   };
   // A slot that was taken and not released yet.
   struct Held {
@@ -132,8 +140,12 @@ class RingReader {
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
   std::span<const std::byte> Payload(const SlotDescriptor* cell, const Descriptor& descriptor);
+  // What TryAcquire says of a slot that is there and is not to be used. Moves on.
+  SlotResult SkipCorrupt(uint64_t sequence);
+  void CountCorrupt(uint64_t sequence);
   // Where the copy of the slot goes that is taken next.
   std::byte* copy() { return reinterpret_cast<std::byte*>(copies_.data() + held_count_ * copy_words_); }
+  Descriptor Load(const SlotDescriptor* cell) const;
   bool IsSound(const Descriptor& descriptor) const;
   // Makes sure of what was read from `cell`: false if it was overwritten meanwhile.
   bool Secure(const SlotDescriptor* cell, const Descriptor& descriptor, uint64_t sequence);
@@ -152,6 +164,7 @@ class RingReader {
   uint32_t place_;
   ReadOrder order_;
   Access access_;
+  Checksum checksum_;
 
   uint64_t expected_;               // behind what is held
   uint64_t cell_offset_bytes_ = 0;  // of the cell of expected_
@@ -170,6 +183,8 @@ class RingReader {
   uint64_t missed_slots_ = 0;
   uint64_t waits_ = 0;
   uint64_t sleeps_ = 0;
+  uint64_t corrupt_slots_ = 0;
+  uint64_t last_corrupt_ = 0;  // 1 + the number of the slot that was counted last; 0: none
 };
 
 }  // namespace pylabhub::shm

@@ -8,6 +8,7 @@
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 #include "shm/ring/cache_hint.h"
+#include "shm/ring/checksum.h"
 #include "shm/ring/inline_payload.h"
 #include "shm/segment/layout.h"
 
@@ -20,15 +21,17 @@ constexpr int64_t kNow = std::numeric_limits<int64_t>::min();
 
 }  // namespace
 
-RingWriter::RingWriter(const DataSegment& segment, bool lossless, ConsumerRoster& roster)
+RingWriter::RingWriter(const DataSegment& segment, const ChannelConfig& config, ConsumerRoster& roster)
     : segment_(segment),
       geometry_(segment.geometry),
       progress_(&segment.header->progress),
-      lossless_(lossless),
+      lossless_(IsLossless(config.policy)),
+      checksum_(config.checksum),
       roster_(roster),
-      limit_(lossless ? 0 : kUnlimited),
+      limit_(lossless_ ? 0 : kUnlimited),
       cell_offset_bytes_(geometry_.cells_offset_bytes),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()),
+      add_checksums_(checksum_ == Checksum::kEnforced),
       pool_(geometry_.chunk_count) {
   if (geometry_.inline_payloads()) {
     MakeStaging(1);
@@ -130,6 +133,8 @@ void RingWriter::RetireOverwrittenSlot() {
 void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timestamp_ns) {
   SlotDescriptor* const written = cell();
   const bool in_cell = geometry_.inline_payloads();
+  // Of the bytes that were written, not of those that a slot has room for.
+  const uint64_t checksum = add_checksums_ ? ChecksumOf({payload_base(index), payload_bytes}) : 0;
   // Relaxed, edge T: the stores below are releases, so whoever sees one of them sees that the stamp is withdrawn.
   written->stamp.store(kNoSlot, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.commit.stamp_withdrawn");
@@ -142,6 +147,10 @@ void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timesta
     chunk = chunks_[index];
     RetireOverwrittenSlot();
     cell_chunks_[next_ % geometry_.capacity_slots] = chunk;
+  }
+  if (checksum_ != Checksum::kNone) {
+    written->flags.store(add_checksums_ ? kHasChecksum : 0, std::memory_order_release);
+    written->checksum.store(checksum, std::memory_order_release);
   }
   written->payload_bytes.store(payload_bytes, std::memory_order_release);
   PYLABHUB_CRASH_POINT("ring.commit.bytes_written");
@@ -165,6 +174,7 @@ void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timesta
 
 void RingWriter::Announce(const SlotDescriptor* first) {
   prepared_count_ = 0;
+  add_checksums_ = checksum_ == Checksum::kEnforced;
   chunks_.clear();
   // Release: who jumps to head - 1 finds its descriptor written.
   progress_->head.store(next_, std::memory_order_release);
@@ -213,6 +223,7 @@ SlotResult RingWriter::CommitBatch(std::span<const size_t> payload_bytes) {
 void RingWriter::Abort() {
   if (generation_ != ForkGeneration()) return;
   AbortFrom(0);
+  add_checksums_ = checksum_ == Checksum::kEnforced;
 }
 
 void RingWriter::AbortFrom(uint32_t index) {

@@ -42,7 +42,7 @@ namespace pylabhub::shm {
 
 class RingWriter {
  public:
-  RingWriter(const DataSegment& segment, bool lossless, ConsumerRoster& roster);
+  RingWriter(const DataSegment& segment, const ChannelConfig& config, ConsumerRoster& roster);
 
   // Prepares the next slot. False if it would overwrite what a consumer has not read (lossless), or if every
   // chunk is in use. Not while slots are prepared.
@@ -71,6 +71,8 @@ class RingWriter {
   SlotResult CommitBatch(std::span<const size_t> payload_bytes);
   // Forgets the prepared slots; their numbers go to the next ones.
   void Abort();
+  // Checksum::kManual: the prepared slots get checksums at their commit.
+  void AddChecksums() { add_checksums_ = checksum_ != Checksum::kNone; }
 
   uint64_t next_sequence() const { return next_; }
   ConsumerRoster& roster() { return roster_; }
@@ -115,6 +117,7 @@ class RingWriter {
   uint64_t generation_ = ForkGeneration();
   ProducerProgress* progress_;
   bool lossless_;
+  Checksum checksum_;
   ConsumerRoster& roster_;
   SlotClock clock_;
 
@@ -123,6 +126,7 @@ class RingWriter {
   uint64_t cell_offset_bytes_;  // of the cell of next_
   uint64_t cells_end_offset_bytes_;
   uint32_t prepared_count_ = 0;
+  bool add_checksums_;  // to the prepared slots
 
   std::vector<std::byte> staging_memory_;
   std::byte* staging_ = nullptr;  // small payloads until their commit
