@@ -1,5 +1,7 @@
 #include "tests/bench/bench.h"
 
+#include <algorithm>
+
 namespace pylabhub::bench {
 
 const std::vector<Bench>& AllBenches() {
@@ -11,12 +13,29 @@ const std::vector<Bench>& AllBenches() {
       {"rtt.64B.adaptive", Shape::kRoundTrip, Waiting::kAdaptive, 64, 8},
       {"rtt.4KiB.spin", Shape::kRoundTrip, Waiting::kSpin, 4 * kKib, 8},
       {"rtt.1MiB.spin", Shape::kRoundTrip, Waiting::kSpin, kMib, 8},
-      {"stream.64B", Shape::kStream, Waiting::kSpin, 64, 256},
+      {"stream.64B", Shape::kStream, Waiting::kSpin, 64, 256, 1, "small streams"},
+      {"overwrite.64B", Shape::kOverwrite, Waiting::kSpin, 64, 256, 1, "small streams"},
       {"stream.64KiB", Shape::kStream, Waiting::kSpin, 64 * kKib, 16},
       {"stream.1MiB", Shape::kStream, Waiting::kSpin, kMib, 16},
       {"stream.8MiB", Shape::kStream, Waiting::kSpin, 8 * kMib, 8},
+      {"handoff.1MiB", Shape::kHandoff, Waiting::kSpin, kMib, 16},
+      {"fanout2.64B", Shape::kStream, Waiting::kSleep, 64, 256, 2},
+      {"fanout4.64B", Shape::kStream, Waiting::kSleep, 64, 256, 4},
+      {"fanout4.1MiB", Shape::kStream, Waiting::kSleep, kMib, 8, 4},
+      {"create", Shape::kCreate, Waiting::kAdaptive, 64, 64},
+      {"open", Shape::kOpen, Waiting::kAdaptive, 64, 64},
+      {"death.reader", Shape::kReaderDeath, Waiting::kAdaptive, 64, 64, 2},
+      {"death.writer", Shape::kWriterDeath, Waiting::kAdaptive, 64, 64, 2},
   };
   return benches;
+}
+
+std::vector<std::string> AllSuites() {
+  std::vector<std::string> suites;
+  for (const Bench& bench : AllBenches()) {
+    if (std::find(suites.begin(), suites.end(), bench.suite) == suites.end()) suites.push_back(bench.suite);
+  }
+  return suites;
 }
 
 }  // namespace pylabhub::bench

@@ -8,8 +8,14 @@
 namespace pylabhub::bench {
 
 enum class Shape {
-  kRoundTrip,  // a message there and the same back, one at a time
-  kStream,     // messages one way, lossless, as fast as they go
+  kRoundTrip,    // a message there and the same back, one at a time
+  kStream,       // messages one way, lossless, as fast as they go, to every one of the readers
+  kHandoff,      // the same with messages that nobody fills or reads
+  kOverwrite,    // messages one way from a writer that never waits, to a reader that is too slow for it
+  kCreate,       // making the writing end of a channel, and with it the channel
+  kOpen,         // opening the reading end of a channel that is there
+  kReaderDeath,  // a reader that holds a message is killed while the writer waits for it
+  kWriterDeath,  // the writer is killed while its readers wait for a message
 };
 
 enum class Waiting {
@@ -19,22 +25,29 @@ enum class Waiting {
 };
 
 struct Bench {
-  std::string name;
-  Shape shape;
-  Waiting waiting;
-  uint64_t payload_bytes;
+  std::string name = {};
+  Shape shape = Shape::kRoundTrip;
+  Waiting waiting = Waiting::kSpin;
+  uint64_t payload_bytes = 64;
   // Messages that a channel holds before its writer must wait.
-  uint32_t capacity_slots;
+  uint32_t capacity_slots = 8;
+  uint32_t readers = 1;
+  // Neighbours in the list with the same family are compared with each other, and so are measured in the same rounds.
+  // Empty: alone.
+  std::string family = {};
+  std::string suite = "data";
 };
 
 // Every bench, in the order in which they are run and printed.
 const std::vector<Bench>& AllBenches();
+// Their suites, each once.
+std::vector<std::string> AllSuites();
 
 // What one trial measured.
 struct Sample {
-  // A round trip: the median, in ns. A stream: messages a second.
+  // A duration in ns (of many, the median), or messages a second.
   double value = 0;
-  // A round trip: the 99.9th percentile, in ns. A stream: 0.
+  // A round trip: the 99.9th percentile, in ns. A death: the longest, in ns. Else 0.
   double tail = 0;
 };
 

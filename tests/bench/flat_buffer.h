@@ -70,7 +70,7 @@ class FlatBuffer {
   absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(Lane lane) {
     return std::make_unique<Writer>(words_[lane == Lane::kBack]);
   }
-  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane) {
+  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t /*place*/) {
     return std::make_unique<Reader>(words_[lane == Lane::kBack]);
   }
 

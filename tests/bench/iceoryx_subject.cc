@@ -32,14 +32,22 @@ void JoinRoudi() {
       iox::RuntimeName_t(iox::cxx::TruncateToCapacity, absl::StrCat("pylabhub-bench-", getpid()).c_str()));
 }
 
+bool Overwrites(const Bench& bench) { return bench.shape == Shape::kOverwrite; }
+
 class IceoryxTransport {
  public:
   static constexpr absl::string_view kName = "iceoryx";
-  static bool Carries(const Bench& bench) { return bench.waiting != Waiting::kAdaptive; }
+  // It either polls or sleeps; but what is opened, and who dies, does not depend on that.
+  static bool Carries(const Bench& bench) {
+    if (bench.shape == Shape::kWriterDeath) return false;  // its readers are not told
+    return bench.waiting != Waiting::kAdaptive || bench.shape != Shape::kRoundTrip;
+  }
   static absl::StatusOr<std::unique_ptr<IceoryxTransport>> Create(const Bench& bench) {
     const uint64_t lanes = bench.shape == Shape::kRoundTrip ? 2 : 1;
     // Besides what the queues hold, the chunks in the hands of writers and readers.
-    absl::StatusOr<Roudi> roudi = Roudi::Start(bench.payload_bytes, lanes * (bench.capacity_slots + 8));
+    const uint64_t chunks = lanes * (bench.capacity_slots + 8 * bench.readers);
+    absl::StatusOr<Roudi> roudi =
+        Roudi::Start(bench.payload_bytes, chunks, bench.shape == Shape::kReaderDeath);
     if (!roudi.ok()) return roudi.status();
     return std::make_unique<IceoryxTransport>(bench, *std::move(roudi));
   }
@@ -51,7 +59,9 @@ class IceoryxTransport {
     Writer(const Bench& bench, Lane lane)
         : payload_bytes_(static_cast<uint32_t>(bench.payload_bytes)),
           publisher_(ServiceOf(lane),
-                     {.subscriberTooSlowPolicy = iox::popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER}) {}
+                     {.subscriberTooSlowPolicy =
+                          Overwrites(bench) ? iox::popo::ConsumerTooSlowPolicy::DISCARD_OLDEST_DATA
+                                            : iox::popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER}) {}
 
     template <typename Fill>
     bool Write(uint64_t deadline_ticks, Fill fill) {
@@ -78,9 +88,11 @@ class IceoryxTransport {
   class Reader {
    public:
     Reader(const Bench& bench, Lane lane)
-        : sleeps_(bench.waiting == Waiting::kSleep),
-          subscriber_(ServiceOf(lane), {.queueCapacity = bench.capacity_slots,
-                                        .queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER}) {}
+        : sleeps_(bench.waiting != Waiting::kSpin),
+          subscriber_(ServiceOf(lane),
+                      {.queueCapacity = bench.capacity_slots,
+                       .queueFullPolicy = Overwrites(bench) ? iox::popo::QueueFullPolicy::DISCARD_OLDEST_DATA
+                                                            : iox::popo::QueueFullPolicy::BLOCK_PRODUCER}) {}
 
     absl::Status Subscribe() {
       const bool subscribed = SpinUntil(NowTicks() + TicksOf(kPatienceSeconds), [this] {
@@ -127,7 +139,7 @@ class IceoryxTransport {
     JoinRoudi();
     return std::make_unique<Writer>(bench_, lane);
   }
-  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane) {
+  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t /*place*/) {
     JoinRoudi();
     auto reader = std::make_unique<Reader>(bench_, lane);
     if (absl::Status status = reader->Subscribe(); !status.ok()) return status;

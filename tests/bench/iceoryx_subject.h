@@ -2,7 +2,7 @@
 //
 // Lossless (a full queue makes the publisher wait); the reader polls for spinning benches and waits on a
 // WaitSet for sleeping ones. Each trial has a RouDi daemon of its own, whose pool holds what the bench needs
-// and whose monitoring is off, so that nothing of it runs while another subject is measured.
+// and whose monitoring is on only where somebody dies.
 #pragma once
 
 #include "tests/bench/subject.h"

@@ -18,7 +18,10 @@ absl::StatusOr<Sample> MeasureLimit(const Bench& bench, const TrialSettings& set
 }  // namespace
 
 Subject LimitSubject() {
-  return {.name = "limit", .measures = [](const Bench&) { return true; }, .measure = MeasureLimit};
+  const auto has_limit = [](const Bench& bench) {
+    return bench.shape == Shape::kRoundTrip || (bench.shape == Shape::kStream && bench.readers == 1);
+  };
+  return {.name = "limit", .measures = has_limit, .measure = MeasureLimit};
 }
 
 }  // namespace pylabhub::bench

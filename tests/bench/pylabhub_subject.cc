@@ -39,7 +39,7 @@ class PylabhubTransport {
 
   PylabhubTransport(const Bench& bench, std::string name) : bench_(bench), name_(std::move(name)) {}
 
-  // The deadline of a trial is its patience away at most, so a wait of that length from now ends soon enough.
+  // Readers of a slot look at the deadline seldom, so a wait of the trial's patience from now ends soon enough.
   class Writer {
    public:
     Writer(std::unique_ptr<shm::DataBlockProducer> producer, uint64_t payload_bytes)
@@ -71,22 +71,29 @@ class PylabhubTransport {
       return slot.Release() == shm::SlotResult::kOk;
     }
 
+    bool LearnsOfTheWritersEnd(uint64_t /*deadline_ticks*/) {
+      return consumer_->Acquire(kTimeout).result() == shm::SlotResult::kProducerDead;
+    }
+
    private:
     std::unique_ptr<shm::DataBlockConsumer> consumer_;
     const uint64_t payload_bytes_;
   };
 
   absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(Lane lane) {
+    const bool overwrites = bench_.shape == Shape::kOverwrite;
+    const auto policy = overwrites ? shm::Policy::kPublishSubscribe : shm::Policy::kSyncReader;
     auto producer = shm::DataBlockProducer::Create({.channel = NameOf(lane),
+                                                    .policy = policy,
                                                     .capacity_slots = bench_.capacity_slots,
                                                     .slot_bytes = bench_.payload_bytes,
-                                                    .min_consumers = 1},
+                                                    .min_consumers = bench_.readers},
                                                    WaitOptionsOf(bench_.waiting));
     if (!producer.ok()) return producer.status();
     return std::make_unique<Writer>(*std::move(producer), bench_.payload_bytes);
   }
 
-  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane) {
+  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t /*place*/) {
     auto consumer = shm::DataBlockConsumer::Open(
         NameOf(lane), {.open_timeout = kOpenTimeout, .wait = WaitOptionsOf(bench_.waiting)});
     if (!consumer.ok()) return consumer.status();

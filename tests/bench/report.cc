@@ -14,23 +14,43 @@ namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
+double Highest(std::vector<double> values) { return *std::max_element(values.begin(), values.end()); }
+
 // One of the things that a bench yields.
 struct Quantity {
   std::string bench;
   std::string unit;
   std::function<double(const Sample&)> of;
+  std::function<double(std::vector<double>)> over_rounds = &Median;
 };
 
-std::vector<Quantity> QuantitiesOf(const Bench& bench) {
-  if (bench.shape == Shape::kRoundTrip) {
-    return {{bench.name, "ns", [](const Sample& sample) { return sample.value; }},
-            {bench.name + ".p99.9", "ns", [](const Sample& sample) { return sample.tail; }}};
-  }
-  if (bench.payload_bytes < 4096) {
-    return {{bench.name, "M msg/s", [](const Sample& sample) { return sample.value / 1e6; }}};
+double ValueOf(const Sample& sample) { return sample.value; }
+double TailOf(const Sample& sample) { return sample.tail; }
+
+Quantity RateOf(const Bench& bench) {
+  if (bench.payload_bytes < 4096 || bench.shape == Shape::kHandoff) {
+    return {bench.name, "M msg/s", [](const Sample& sample) { return sample.value / 1e6; }};
   }
   const double gigabytes = static_cast<double>(bench.payload_bytes) / 1e9;
-  return {{bench.name, "GB/s", [gigabytes](const Sample& sample) { return sample.value * gigabytes; }}};
+  return {bench.name, "GB/s", [gigabytes](const Sample& sample) { return sample.value * gigabytes; }};
+}
+
+std::vector<Quantity> QuantitiesOf(const Bench& bench) {
+  switch (bench.shape) {
+    case Shape::kRoundTrip:
+      return {{bench.name, "ns", &ValueOf}, {bench.name + ".p99.9", "ns", &TailOf}};
+    case Shape::kReaderDeath:
+    case Shape::kWriterDeath:
+      return {{bench.name, "ns", &ValueOf}, {bench.name + ".max", "ns", &TailOf, &Highest}};
+    case Shape::kCreate:
+    case Shape::kOpen:
+      return {{bench.name, "ns", &ValueOf}};
+    case Shape::kStream:
+    case Shape::kHandoff:
+    case Shape::kOverwrite:
+      break;
+  }
+  return {RateOf(bench)};
 }
 
 Figure FigureOf(const Quantity& quantity, const Series& series, const Series* limit) {
@@ -46,10 +66,23 @@ Figure FigureOf(const Quantity& quantity, const Series& series, const Series* li
   return {.bench = quantity.bench,
           .subject = series.subject,
           .unit = quantity.unit,
-          .value = Median(values),
+          .value = quantity.over_rounds(values),
           .lowest = *lowest,
           .highest = *highest,
-          .ratio_to_limit = ratios.empty() ? kUnknown : Median(ratios)};
+          .ratio_to_limit = ratios.empty() ? kUnknown : Median(ratios),
+          .rounds = values};
+}
+
+// Times in the unit in which they are easily read; everything else in its own.
+struct Scaled {
+  double divisor;
+  std::string unit;
+};
+
+Scaled ScaleOf(const Figure& figure) {
+  if (figure.unit != "ns" || figure.value < 10'000) return {1, figure.unit};
+  if (figure.value < 10'000'000) return {1e3, "us"};
+  return {1e6, "ms"};
 }
 
 std::string Short(double value) {
@@ -86,8 +119,10 @@ void PrintTable(const std::vector<Figure>& figures, std::ostream& out) {
     const std::string ratio = std::isnan(known) ? "-"
                               : known < 0.1     ? absl::StrFormat("%.4f", known)
                                                 : absl::StrFormat("%.2f", known);
+    const auto [divisor, unit] = ScaleOf(figure);
     out << absl::StrFormat("%-24s %-10s %8s x %9s %-7s  %s .. %s\n", figure.bench, figure.subject, ratio,
-                           Short(figure.value), figure.unit, Short(figure.lowest), Short(figure.highest));
+                           Short(figure.value / divisor), unit, Short(figure.lowest / divisor),
+                           Short(figure.highest / divisor));
   }
   out << std::flush;
 }

@@ -1,6 +1,7 @@
 // Tests report.cc: medians, ratios and the lines that others parse.
 #include "tests/bench/report.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -55,6 +56,26 @@ TEST(SummariseTest, WithoutTheLimitARatioIsUnknownAndJsonSaysNull) {
   std::ostringstream line;
   PrintJsonLine(figures[0], line);
   EXPECT_TRUE(nlohmann::json::parse(line.str()).at("ratio_to_limit").is_null());
+}
+
+TEST(SummariseTest, TheLongestDeathIsThatOfAllRounds) {
+  const std::vector<Figure> figures =
+      Summarise({"death.reader", Shape::kReaderDeath}, {{"pylabhub", {{3e6, 4e6}, {5e6, 9e6}, {1e6, 2e6}}}});
+  ASSERT_EQ(figures.size(), 2u);
+  EXPECT_EQ(figures[0].value, 3e6);
+  EXPECT_EQ(figures[1].bench, "death.reader.max");
+  EXPECT_EQ(figures[1].value, 9e6);
+}
+
+TEST(PrintTableTest, LongTimesAreInMicrosecondsAndMilliseconds) {
+  const auto line = [](double ns) {
+    std::ostringstream table;
+    PrintTable({{.bench = "b", .subject = "s", .unit = "ns", .value = ns}}, table);
+    return table.str();
+  };
+  EXPECT_THAT(line(9'999), testing::HasSubstr("9999 ns"));
+  EXPECT_THAT(line(41'000), testing::HasSubstr("41.00 us"));
+  EXPECT_THAT(line(10'500'000), testing::HasSubstr("10.50 ms"));
 }
 
 TEST(PrintJsonLineTest, HasTheFiveKeysInOrder) {

@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "tests/bench/trial.h"
+#include "tests/bench/child.h"
 
 namespace pylabhub::bench {
 namespace {
@@ -48,7 +48,7 @@ bool EndsWithin(pid_t pid, int timeout_ms) {
 
 }  // namespace
 
-absl::StatusOr<Roudi> Roudi::Start(uint64_t payload_bytes, uint64_t chunks) {
+absl::StatusOr<Roudi> Roudi::Start(uint64_t payload_bytes, uint64_t chunks, bool monitoring) {
   if (access(kProgram, X_OK) != 0) {
     return absl::NotFoundError(absl::StrCat(kProgram, " is missing; run third_party/install.sh bench"));
   }
@@ -64,8 +64,7 @@ absl::StatusOr<Roudi> Roudi::Start(uint64_t payload_bytes, uint64_t chunks) {
     DieWith(parent);
     dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);
-    // Monitoring off: its keep-alive messages would wake somebody in the middle of a measurement.
-    execl(kProgram, kProgram, "-m", "off", "-l", "error", "-c", config.c_str(), nullptr);
+    execl(kProgram, kProgram, "-m", monitoring ? "on" : "off", "-l", "error", "-c", config.c_str(), nullptr);
     _exit(127);
   }
   close(ends[1]);

@@ -16,11 +16,12 @@ namespace pylabhub::bench {
 class Roudi {
  public:
   // Starts iox-roudi with one pool of `chunks` chunks for payloads of `payload_bytes`, and waits until it is
-  // ready.
+  // ready. With `monitoring` it finds out which processes died; without, its keep-alive messages do not wake anybody in
+  // the middle of a measurement.
   //
   // Errors: kNotFound when iox-roudi is not installed; kUnavailable when it does not start, for instance
   // because another RouDi runs on this machine, with what it printed.
-  static absl::StatusOr<Roudi> Start(uint64_t payload_bytes, uint64_t chunks);
+  static absl::StatusOr<Roudi> Start(uint64_t payload_bytes, uint64_t chunks, bool monitoring);
 
   Roudi(Roudi&& other) noexcept
       : pid_(std::exchange(other.pid_, -1)), output_(std::exchange(other.output_, -1)) {}

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Measures this machine's limits, pylabhub and its peers, interleaved in one run, and prints a table with ratios.
 #
-#   tests/bench/run.sh [--json FILE] [--only PATTERN] [--rounds N] [--subjects A,B] [--seconds S]
+#   tests/bench/run.sh [--json FILE] [--only PATTERN] [--rounds N] [--check] [--suite NAME] [--subjects A,B] [--seconds S]
 #
 #   --json FILE     also write one line of JSON a figure: {"bench","subject","value","unit","ratio_to_limit"}
 #   --only PATTERN  the benches in whose name this regular expression is found, for instance rtt or stream.64B
 #   --rounds N      measure everything N times and take medians (default 7)
+#   --check         exit with 1 if one of the targets, which the table shows, is missed
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.

@@ -11,7 +11,8 @@
 namespace pylabhub::bench {
 
 struct RunOptions {
-  // A POSIX extended regular expression; runs the benches in whose name it is found.
+  // Of this suite, the benches in whose name `only`, a POSIX extended regular expression, is found.
+  std::string suite = "data";
   std::string only;
   int rounds = 7;
   TrialSettings trial;
@@ -26,11 +27,17 @@ struct Outputs {
   std::ostream& errors;
 };
 
-// In each round of each bench measures every subject once, in order, so that all see the same mood of the
-// host. A failed trial is one line in `errors`; the other subjects go on. Returns how many trials failed.
+struct RunResult {
+  int failed_trials = 0;
+  int missed_targets = 0;
+};
+
+// In each round of each bench, or family of benches, measures every subject once, in order, so that all see the same
+// mood of the host. A failed trial is one line in `errors`; the other subjects go on. After each family's table comes
+// what it has to reach, and whether it did.
 //
-// Errors: kInvalidArgument when `only` is no regular expression, or selects no bench.
-absl::StatusOr<int> RunBenches(const RunOptions& options, const std::vector<Subject>& subjects,
-                               const Outputs& outputs);
+// Errors: kInvalidArgument when `only` is no regular expression, or no bench is selected.
+absl::StatusOr<RunResult> RunBenches(const RunOptions& options, const std::vector<Subject>& subjects,
+                                     const Outputs& outputs);
 
 }  // namespace pylabhub::bench

@@ -1,14 +1,14 @@
-// One trial: two processes, each pinned to a core of its own, one of which measures.
+// One trial: two or more processes, each pinned to a core, one of which measures.
 //
-// Nothing outlives a trial. Both processes die with the caller, every wait has a deadline, and a process that
+// Nothing outlives a trial. All processes die with the caller, every wait has a deadline, and a process that
 // hangs, crashes or reads a wrong message makes the trial an error.
 #pragma once
-
-#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,30 +33,46 @@ struct TrialSettings {
 // How long a side waits for a message from the other before it calls the trial off.
 inline constexpr double kPatienceSeconds = 2;
 
-// Where the two processes of a trial meet: neither starts before both have opened what they need.
+// Where the processes of a trial meet: none starts before all have opened what they need.
 // Lives in shared memory.
 class StartLine {
  public:
-  // Returns when both sides have called. Errors: kDeadlineExceeded when the other did not come in time.
+  explicit StartLine(uint32_t sides) : sides_(sides) {}
+
+  // Returns when every side has called; the second time, when every side has called twice, and so on.
+  // Errors: kDeadlineExceeded when one did not come in time.
   absl::Status Meet();
 
  private:
+  const uint32_t sides_;
   std::atomic<uint32_t> arrived_{0};
 };
+
+// One process of a trial.
+struct Side {
+  std::string name;  // for errors
+  int core;
+  // Runs in a child, which ends with exit().
+  std::function<absl::StatusOr<Sample>(StartLine&)> run;
+};
+inline constexpr size_t kMaxSides = 8;
+
+// Forks a process for each of `sides`, and returns what each of them returned.
+//
+// The caller must be single-threaded.
+//
+// Errors: the failures of all sides that failed by themselves, saying which; kDeadlineExceeded when one hangs.
+absl::StatusOr<std::vector<Sample>> RunSides(const TrialSettings& settings, const std::vector<Side>& sides);
+
+// The same; returns what the first of them returned.
+absl::StatusOr<Sample> RunTrial(const TrialSettings& settings, const std::vector<Side>& sides);
 
 using MeasuringSide = std::function<absl::StatusOr<Sample>(StartLine&)>;
 using OtherSide = std::function<absl::Status(StartLine&)>;
 
-// Forks, runs `measuring` on one core and `other` on the other, and returns what `measuring` returned.
-//
-// The caller must be single-threaded. Both functions run in a child, which ends with exit().
-//
-// Errors: the first failure of either side, saying which; kDeadlineExceeded when a side hangs.
+// A trial of two: `measuring` on one core, `other` on the other.
 absl::StatusOr<Sample> RunTrial(const TrialSettings& settings, const MeasuringSide& measuring,
                                 const OtherSide& other);
-
-// Makes this process, a child of `parent`, die when `parent` does, also when it did so already.
-void DieWith(pid_t parent);
 
 // For trials that need no second process: runs `measuring` in one child, under the same rules.
 absl::StatusOr<Sample> RunAlone(const TrialSettings& settings,

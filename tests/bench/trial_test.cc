@@ -42,6 +42,22 @@ TEST_F(TrialTest, ReturnsWhatTheMeasuringSideMeasured) {
   EXPECT_EQ(sample->tail, 6);
 }
 
+TEST_F(TrialTest, ReturnsWhatEachOfSeveralSidesReturned) {
+  std::vector<Side> sides;
+  for (int i = 0; i < 4; ++i) {
+    sides.push_back({"side", settings_.cores.other, [i](StartLine& line) -> absl::StatusOr<Sample> {
+                       // Twice: at the start, and at the end.
+                       if (absl::Status met = line.Meet(); !met.ok()) return met;
+                       if (absl::Status met = line.Meet(); !met.ok()) return met;
+                       return Sample{.value = static_cast<double>(i)};
+                     }});
+  }
+  const auto samples = RunSides(settings_, sides);
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  ASSERT_EQ(samples->size(), 4u);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ((*samples)[i].value, i);
+}
+
 TEST_F(TrialTest, AFailureIsReportedWithItsSide) {
   const auto sample = RunTrial(
       settings_, [](StartLine&) -> absl::StatusOr<Sample> { return Sample{}; },

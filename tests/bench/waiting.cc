@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <climits>
+
 namespace pylabhub::bench {
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free && sizeof(std::atomic<uint32_t>) == 4,
@@ -15,7 +17,9 @@ void FutexWait(std::atomic<uint32_t>& word, uint32_t expected) {
   syscall(SYS_futex, &word, FUTEX_WAIT, expected, &slice, nullptr, 0);
 }
 
-void FutexWake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0); }
+void FutexWake(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
 
 bool SleepWhile(std::atomic<uint32_t>& word, uint32_t expected, uint64_t deadline_ticks) {
   // Acquire, here and below: what the peer wrote before it changed the word can be read after this returns.

@@ -25,7 +25,7 @@ inline bool SpinUntil(uint64_t deadline_ticks, Ready ready) {
 // early. The word may be shared between processes.
 void FutexWait(std::atomic<uint32_t>& word, uint32_t expected);
 
-// Wakes one process that sleeps on `word`.
+// Wakes every process that sleeps on `word`.
 void FutexWake(std::atomic<uint32_t>& word);
 
 // Sleeps until `word` differs from `expected` or the deadline passes; returns whether it differs.

@@ -6,8 +6,8 @@
 
 #include "absl/status/status.h"
 #include "tests/bench/clock.h"
-#include "tests/bench/round_trip.h"
 #include "tests/bench/shared_memory.h"
+#include "tests/bench/trip_timer.h"
 #include "tests/bench/waiting.h"
 
 namespace pylabhub::bench {
