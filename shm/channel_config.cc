@@ -159,7 +159,8 @@ ChannelConfig ChannelConfig::WithDefaults() const {
   if (full.slot_bytes == 0) full.slot_bytes = schema.record_bytes;
   if (full.max_consumers == 0) full.max_consumers = policy == Policy::kSingleReader ? 1 : kDefaultConsumers;
   if (full.max_pins == 0) {
-    full.max_pins = std::min(full.max_consumers, IsLossless(policy) ? kDefaultLosslessPins : kDefaultPins);
+    const bool waits = IsLossless(policy) && max_patience == absl::InfiniteDuration();
+    full.max_pins = std::min(full.max_consumers, waits ? kDefaultLosslessPins : kDefaultPins);
   }
   if (policy == Policy::kPipeline && full.groups.empty()) full.groups.emplace_back(kDefaultGroup);
   if (full.zone_bytes == 0) full.zone_bytes = zone_schema.record_bytes;

@@ -72,7 +72,7 @@ struct ChannelConfig {
   Schema schema = Schema::Opaque();
   uint32_t max_consumers = 0;  // places, 1 to 1,024; 0: 1 for kSingleReader, else 64
   // Slots of more than 1 KiB that consumers which are not waited for may hold at once, each of one slot_bytes
-  // of memory; 0: max_consumers, but no more than 8 (2 with a lossless policy).
+  // of memory; 0: max_consumers, but no more than 8 (2 with a lossless policy and endless patience).
   uint32_t max_pins = 0;
   // kPipeline only: names of 1 to 31 characters as channels have them, at most 8; none: "workers". Each group gets every
   // slot.

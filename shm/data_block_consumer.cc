@@ -40,9 +40,21 @@ uint64_t RandomToken() {
 }
 
 absl::Status ValidateOptions(const ConsumerOptions& options) {
-  if (options.max_batch >= 1 && options.max_batch <= kMaxCapacitySlots) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("max_batch must be 1 to ", kMaxCapacitySlots, ", not ", options.max_batch));
+  if (options.max_batch < 1 || options.max_batch > kMaxCapacitySlots) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_batch must be 1 to ", kMaxCapacitySlots, ", not ", options.max_batch));
+  }
+  if (options.when_slow < WhenSlow::kBlock || options.when_slow > WhenSlow::kCutOff) {
+    return absl::InvalidArgumentError("when_slow must be kBlock, kDropBacklog or kCutOff");
+  }
+  if (options.patience <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("patience must be more than zero");
+  }
+  if (options.order == ReadOrder::kLatest && options.start.at != JoinPoint::At::kNewest) {
+    return absl::InvalidArgumentError(
+        "a consumer that reads the latest slot has no other start than the newest");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status NoSuchChannel(const ChannelFiles& files) {
@@ -90,6 +102,8 @@ struct Attachment {
                {.place = joined.place,
                 .order = applicant.order,
                 .start = joined.start,
+                .waited_for_without_end = IsWaitedForWithoutEnd(segment.data_view.config, applicant),
+                .announced_change = joined.announced_change,
                 .max_batch = applicant.max_batch}) {}
 };
 
@@ -208,6 +222,9 @@ class DataBlockConsumer::State {
       return status;
     applicant.order = OrderFor(segment->data_view.config);
     applicant.max_batch = options_.max_batch;
+    applicant.start = options_.start;
+    applicant.when_slow = options_.when_slow;
+    applicant.patience = options_.patience;
     const absl::StatusOr<Membership> membership = Join(*segment, applicant);
     if (!membership.ok()) return membership.status();
     PYLABHUB_CRASH_POINT("consumer.attach.joined");

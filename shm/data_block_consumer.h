@@ -26,6 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
+#include "shm/join_point.h"
 #include "shm/read_order.h"
 #include "shm/read_slot.h"
 #include "shm/schema.h"
@@ -37,6 +38,12 @@ namespace pylabhub::shm {
 struct ConsumerOptions {
   // Without one: kLatest for a kLatestOnly channel, kNext for the others.
   std::optional<ReadOrder> order = std::nullopt;
+  // Where a kNext consumer begins.
+  JoinPoint start = {};
+  // Lossless channels: what the producer does when this consumer has held up one slot for `patience`. With another than
+  // kBlock, large slots are pinned while they are read, small ones copied.
+  WhenSlow when_slow = WhenSlow::kBlock;
+  absl::Duration patience = absl::Seconds(1);
   // Set: Open fails if the channel's schema is another one.
   std::optional<Schema> expected_schema = std::nullopt;
   // How long Open waits for the channel to appear.
@@ -60,14 +67,15 @@ struct ConsumerStats {
 
 class DataBlockConsumer {
  public:
-  // Attaches to the channel. A kNext consumer starts with the next slot that is committed; a kLatest one with
-  // the newest that there is.
+  // Attaches to the channel. A kNext consumer starts where options.start says; a kLatest one with the newest slot that
+  // there is.
   //
   // Errors:
-  //   kInvalidArgument     a bad channel name
+  //   kInvalidArgument     a bad channel name, or options that make no sense (the message says which)
   //   kNotFound            no such channel on this host, even after options.open_timeout
   //   kFailedPrecondition  SCHEMA_MISMATCH (both hashes in the message); or the files are damaged, truncated,
   //                        of another version, or not ours (the message says which)
+  //   kOutOfRange          options.start is a slot that is yet to be written
   //   kResourceExhausted   all its places for consumers, or for slots held by them, are taken
   //   kPermissionDenied    the files belong to another user, or may not be read by this one
   //   kUnavailable         any other answer of the operating system, in words
@@ -80,7 +88,7 @@ class DataBlockConsumer {
 
   // Waits at most `timeout` for a slot to read. At most one slot is outstanding at a time.
   //
-  // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kForked. The two of a producer that is
+  // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kCutOff, kForked. The two of a producer that is
   // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on. A slot
   // that was kCorrupt counts as missed.
   ReadSlot Acquire(absl::Duration timeout);

@@ -1,5 +1,6 @@
 #include "shm/data_block_producer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "shm/channel/channel_files.h"
 #include "shm/channel/invariant.h"
 #include "shm/channel/named_segment.h"
+#include "shm/channel/patience.h"
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
 #include "shm/os/crash_point.h"
@@ -133,22 +135,27 @@ class DataBlockProducer::State {
 
   SlotResult WaitForSlots(size_t slots, absl::Duration timeout) {
     Wait wait(wait_, timeout);
+    patience_.HeldUp(writer_.next_sequence());
     SlotResult result = SlotResult::kTimeout;
+    std::optional<uint32_t> blocker;
     for (;;) {
       if (wait.Spin([this, slots] { return TryAcquire(slots); })) {
         result = SlotResult::kOk;
         break;
       }
       if (liveness_.Due() && LookAtPeers()) continue;
+      blocker = Blocker();
+      if (blocker.has_value() && GiveUpOnTheSlow(*blocker)) continue;
       if (wait.expired()) break;
       if (!wait.may_sleep()) continue;
-      if (const std::optional<uint32_t> blocker = Blocker()) {
+      if (blocker.has_value()) {
         SleepForConsumer(*blocker, wait);
       } else {
         SleepForMember(wait);
       }
     }
     writer_.CountWait(wait.elapsed_ns());
+    if (blocker.has_value()) writer_.CountWaitFor(*blocker, wait.elapsed_ns());
     return result;
   }
 
@@ -171,6 +178,22 @@ class DataBlockProducer::State {
     if (pending != 0) SettleHeirs();
     const bool evicted = Blocker().has_value() && writer_.EvictDeadBlockers();
     return evicted || pending_heirs_.size() != pending;
+  }
+
+  // How much longer the consumer at `place` may hold the next slot up.
+  absl::Duration PatienceWith(uint32_t place) {
+    const ConsumerRoster::Agreement agreed = roster_.AgreementOf(place);
+    const bool blocks = agreed.when_slow == WhenSlow::kBlock;
+    const absl::Duration own = blocks ? absl::InfiniteDuration() : absl::Nanoseconds(agreed.patience_ns);
+    return patience_.Left(std::min(own, config_.max_patience));
+  }
+
+  // True if the consumer at `place` has held the next slot up for long enough, and does so no longer.
+  bool GiveUpOnTheSlow(uint32_t place) {
+    if (PatienceWith(place) > absl::ZeroDuration()) return false;
+    const WhenSlow agreed = roster_.AgreementOf(place).when_slow;
+    writer_.GiveUpOn(place, agreed == WhenSlow::kBlock ? WhenSlow::kDropBacklog : agreed);
+    return true;
   }
 
   // Sleeps until somebody joins or leaves.
@@ -201,7 +224,8 @@ class DataBlockProducer::State {
     FullFence();
     const uint64_t seen = cursor.load(std::memory_order_relaxed);
     if (seen < writer_.needed_cursor())
-      FutexWait(LowHalf(cursor), static_cast<uint32_t>(seen), wait.SleepTime(first));
+      FutexWait(LowHalf(cursor), static_cast<uint32_t>(seen),
+                std::min(wait.SleepTime(first), PatienceWith(place)));
     PYLABHUB_CRASH_POINT("producer.sleep.slept");
     shared.waiting_place.store(0, std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("producer.sleep.over");
@@ -240,6 +264,7 @@ class DataBlockProducer::State {
   std::vector<Succession::Heir> pending_heirs_;
   Wait::Clock::time_point heirs_deadline_;
   LivenessTimer liveness_;
+  PatienceClock patience_;
   LivenessTimer heirs_look_;
   bool may_sleep_ = false;  // what consumers were told
   uint32_t slots_since_sleep_ = 0;
@@ -333,6 +358,8 @@ ProducerStats DataBlockProducer::Stats() const {
           .blocked = absl::Nanoseconds(read(progress.blocked_ns)),
           .wakes = read(progress.wakes),
           .evicted_consumers = read(progress.evicted_consumers),
+          .dropped_backlogs = read(progress.dropped_backlogs),
+          .cut_off_consumers = read(progress.cut_off_consumers),
           .invalid_peer_values = read(progress.invalid_peer_values)};
 }
 

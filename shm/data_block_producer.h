@@ -38,6 +38,8 @@ struct ProducerStats {
   absl::Duration blocked;            // time spent in those
   uint64_t wakes = 0;                // system calls made to wake sleeping consumers
   uint64_t evicted_consumers = 0;    // found dead while they held a slot back
+  uint64_t dropped_backlogs = 0;     // consumers that were too slow, and whose backlog was not waited for
+  uint64_t cut_off_consumers = 0;    // consumers that were too slow, and are not waited for any more
   uint64_t invalid_peer_values = 0;  // cursors and pins that no correct consumer writes
 };
 
@@ -60,8 +62,8 @@ class DataBlockProducer {
   DataBlockProducer& operator=(const DataBlockProducer&) = delete;
 
   // Waits at most `timeout` for a slot to write. With an overwriting policy there is always one; with a
-  // lossless one the wait is for the slowest living consumer, and for config.min_consumers before the first
-  // slot. At most one slot is outstanding at a time.
+  // lossless one the wait is for the slowest living consumer, as long as its patience and config.max_patience last, and
+  // for config.min_consumers before the first slot. At most one slot is outstanding at a time.
   //
   // Results: kOk, kTimeout, kForked.
   WriteSlot Acquire(absl::Duration timeout);

@@ -18,6 +18,8 @@ absl::string_view NameOf(SlotResult result) {
       return "corrupt";
     case SlotResult::kTooLarge:
       return "too large";
+    case SlotResult::kCutOff:
+      return "cut off";
     case SlotResult::kForked:
       return "forked";
     case SlotResult::kNoChecksum:

@@ -17,7 +17,9 @@ enum class SlotResult : uint8_t {
   // Consumer: the slot's checksum is wrong or missing, or its descriptor makes no sense; it was skipped, and is not
   // reported again.
   kCorrupt,
-  kTooLarge,    // producer: more bytes were committed than a slot holds; the slot was aborted
+  kTooLarge,  // producer: more bytes were committed than a slot holds; the slot was aborted
+  // Consumer: it held its producer up for too long, and gets nothing any more; open the channel again.
+  kCutOff,
   kForked,      // the handle belongs to the parent of this process
   kNoChecksum,  // consumer: the producer gave the slot none to verify
 };

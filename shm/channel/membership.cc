@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "shm/channel/starting_point.h"
 #include "shm/os/crash_point.h"
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
@@ -51,10 +52,12 @@ absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant
   return AllPlacesTaken(segment);
 }
 
-// A chunk that the producer does not wait for is pinned while it is read.
+// A chunk that the producer might write over is pinned while it is read.
 uint32_t PinsNeeded(const DataView& view, const Applicant& applicant) {
-  const bool waited_for = IsLossless(view.config.policy) && applicant.order == ReadOrder::kNext;
-  return view.geometry.inline_payloads() || waited_for ? 0 : applicant.max_batch;
+  if (view.geometry.inline_payloads()) return 0;
+  // Who begins behind head is not waited for until the producer knows of it.
+  const bool starts_behind = !applicant.keeps_place && applicant.start.at != JoinPoint::At::kNewest;
+  return IsWaitedForWithoutEnd(view.config, applicant) && !starts_behind ? 0 : applicant.max_batch;
 }
 
 // Pins that are declared by those who live, this consumer's own among them.
@@ -67,52 +70,41 @@ uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
   return pins;
 }
 
-void AnnounceChange(const ControlView& control) {
+// Returns the change's number.
+uint64_t AnnounceChange(const ControlView& control) {
   // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
-  control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+  const uint64_t change = control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst) + 1;
   PYLABHUB_CRASH_POINT("membership.change_counted");
   FutexWakeAll(LowHalf(control.header->membership_changes));
   PYLABHUB_CRASH_POINT("membership.change_told");
+  return change;
 }
 
-// Where to begin; after the producer could see that the place is taken.
-StartingPoint ChooseStart(const OpenedSegment& segment, const Applicant& applicant, uint32_t place,
-                          bool was_kept) {
-  // Sequentially consistent, like the announcement before: the producer may have seen the consumer by now, or will, or
-  // has given its place up.
-  const PlaceRecord& record = RecordOf(segment, place);
-  const uint64_t token = record.token.load(std::memory_order_seq_cst);
-  const uint64_t head = segment.data_view.header->progress.head.load(std::memory_order_seq_cst);
-  // The newest slot that there is counts as news for who reads the latest.
-  if (applicant.order == ReadOrder::kLatest) return {.sequence = head > 0 ? head - 1 : 0, .missed_slots = 0};
-  const bool kept = was_kept && (token == applicant.token || token == kReservationTaken);
-  if (kept && record.holds_slots.load(std::memory_order_relaxed) != 0) return {};
-  return {.sequence = head, .missed_slots = applicant.keeps_place ? head : 0};
-}
-
-}  // namespace
-
-absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
-  if (PinsNeeded(segment.data_view, applicant) > kPinsPerConsumer) {
+absl::Status CheckApplicant(const DataView& view, const Applicant& applicant) {
+  if (PinsNeeded(view, applicant) > kPinsPerConsumer) {
     return absl::InvalidArgumentError(absl::StrCat("max_batch must be at most ", kPinsPerConsumer,
-                                                   " for large slots that the producer does not wait for"));
+                                                   " for large slots that the producer might write over"));
   }
-  const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
-  if (!place.ok()) return place.status();
-  PYLABHUB_CRASH_POINT("join.place_locked");
-  const bool was_kept = RecordOf(segment, *place).Expected() == applicant.token;
-  ConsumerEntry& entry = segment.control_view.entry(*place);
-  const std::atomic<uint64_t>& head = segment.data_view.header->progress.head;
+  const uint64_t head = view.header->progress.head.load(std::memory_order_acquire);
+  if (applicant.start.at == JoinPoint::At::kSequence && !applicant.keeps_place &&
+      applicant.start.sequence > head) {
+    return absl::OutOfRangeError(absl::StrCat("channel '", view.config.channel, "' has no slot ",
+                                              applicant.start.sequence, " yet: the next one is ", head));
+  }
+  return absl::OkStatus();
+}
 
-  const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
-  entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
-  PYLABHUB_CRASH_POINT("join.joining");
+// Everything that the consumer says about itself, while nobody counts it.
+void WriteEntry(ConsumerEntry& entry, const Applicant& applicant) {
   entry.token.store(applicant.token, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.token_written");
   entry.wait_state.store(kNotYet, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.not_yet_said");
   entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.order_written");
+  entry.when_slow.store(static_cast<uint32_t>(applicant.when_slow), std::memory_order_relaxed);
+  entry.patience_ns.store(absl::ToInt64Nanoseconds(applicant.patience), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.patience_written");
   entry.pid.store(getpid(), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.pid_written");
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
@@ -123,25 +115,59 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
     counter->store(0, std::memory_order_relaxed);
   }
   PYLABHUB_CRASH_POINT("join.counters_cleared");
+}
+
+absl::Status DeclarePins(const OpenedSegment& segment, const Applicant& applicant, uint32_t place) {
   const uint32_t pins = PinsNeeded(segment.data_view, applicant);
-  entry.pins_declared.store(pins, std::memory_order_seq_cst);
+  std::atomic<uint32_t>& declared = segment.control_view.entry(place).pins_declared;
+  declared.store(pins, std::memory_order_seq_cst);
   PYLABHUB_CRASH_POINT("join.pins_declared");
-  if (pins != 0 && CountPins(segment, *place) > segment.data_view.config.max_pins) {
-    entry.pins_declared.store(0, std::memory_order_relaxed);
-    PYLABHUB_CRASH_POINT("join.refused.pins_withdrawn");
+  const ChannelConfig& config = segment.data_view.config;
+  if (pins == 0 || CountPins(segment, place) <= config.max_pins) return absl::OkStatus();
+  declared.store(0, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.refused.pins_withdrawn");
+  return absl::ResourceExhaustedError(
+      absl::StrCat("channel '", config.channel, "' has all its ", config.max_pins,
+                   " pins for large slots declared; this consumer needs ", pins,
+                   "; end one, or create the channel with more max_pins"));
+}
+
+}  // namespace
+
+bool IsWaitedForWithoutEnd(const ChannelConfig& config, const Applicant& applicant) {
+  return IsLossless(config.policy) && applicant.order == ReadOrder::kNext &&
+         applicant.when_slow == WhenSlow::kBlock && config.max_patience == absl::InfiniteDuration();
+}
+
+absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
+  const DataView& view = segment.data_view;
+  if (absl::Status status = CheckApplicant(view, applicant); !status.ok()) return status;
+  const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
+  if (!place.ok()) return place.status();
+  PYLABHUB_CRASH_POINT("join.place_locked");
+  const bool was_kept = RecordOf(segment, *place).Expected() == applicant.token;
+  ConsumerEntry& entry = segment.control_view.entry(*place);
+  const std::atomic<uint64_t>& head = view.header->progress.head;
+
+  const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
+  entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("join.joining");
+  WriteEntry(entry, applicant);
+  if (absl::Status status = DeclarePins(segment, applicant, *place); !status.ok()) {
     UnlockByte(segment.control.fd(), kFirstConsumerLockByte + *place);
     PYLABHUB_CRASH_POINT("join.refused.unlocked");
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "channel '", segment.data_view.config.channel, "' has all its ", segment.data_view.config.max_pins,
-        " consumers that hold large slots; end one, or create it with more max_pins"));
+    return status;
   }
-  entry.cursor.store(was_kept ? 0 : head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  entry.cursor.store(LowestStart(view, applicant, was_kept, head.load(std::memory_order_relaxed)),
+                     std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.first_cursor_written");
   entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.active");
-  AnnounceChange(segment.control_view);
+  const uint64_t change = AnnounceChange(segment.control_view);
 
-  const StartingPoint start = ChooseStart(segment, applicant, *place, was_kept);
+  // Sequentially consistent, edge J.
+  const StartingPoint start =
+      ChooseStart(view, applicant, *place, was_kept, head.load(std::memory_order_seq_cst));
   PYLABHUB_CRASH_POINT("join.start_chosen");
   entry.cursor.store(start.sequence, std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.cursor_written");
@@ -150,7 +176,7 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   entry.wait_state.store(kAwake, std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.settled");
   AnnounceChange(segment.control_view);
-  return Membership{.place = *place, .entry = &entry, .start = start};
+  return Membership{.place = *place, .entry = &entry, .start = start, .announced_change = change};
 }
 
 void Leave(const OpenedSegment& segment, const Membership& membership) {

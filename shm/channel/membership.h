@@ -8,7 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "shm/channel/segment.h"
+#include "shm/channel_config.h"
+#include "shm/join_point.h"
 #include "shm/read_order.h"
 #include "shm/ring/ring_reader.h"
 #include "shm/segment/layout.h"
@@ -19,6 +22,8 @@ struct Membership {
   uint32_t place;
   ConsumerEntry* entry;  // in which nobody else writes
   StartingPoint start;
+  // The value of membership_changes that tells of it. The producer waits for it once it has acknowledged so many.
+  uint64_t announced_change;
 };
 
 // What a consumer brings with it.
@@ -28,10 +33,17 @@ struct Applicant {
   bool keeps_place = false;  // it had `place` in the predecessor, and may have it kept here
   uint32_t place = 0;
   uint32_t max_batch = 1;  // slots that it may hold at once
+  JoinPoint start = {};
+  WhenSlow when_slow = WhenSlow::kBlock;
+  absl::Duration patience = absl::InfiniteDuration();  // with another when_slow than kBlock
 };
 
+// True if the producer, once it knows of the consumer, never writes over a slot that this one has not released: then slots
+// are read where they lie.
+bool IsWaitedForWithoutEnd(const ChannelConfig& config, const Applicant& applicant);
+
 // Takes a place, by its lock, and enters it. The order of the steps is drawn in consumer_roster.h.
-// kResourceExhausted if none is free, or if no more pins are.
+// kResourceExhausted if none is free, or if no more pins are; kOutOfRange if applicant.start is yet to be written.
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant);
 
 // Gives the place back, and wakes a producer that waits for it. The lock goes with the segment's mapping.

@@ -52,11 +52,22 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
               .index = index,
               .state = state,
               .highest_cursor = 0,
+              .waited_from = 0,
               .futile_cursor = kNever,
               .waited_for = false,
+              .when_slow = WhenSlow::kBlock,
+              .patience_ns = 0,
               .pins = 0};
   place.pins = std::min(entry.pins_declared.load(std::memory_order_relaxed), kPinsPerConsumer);
   place.waited_for = entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
+  const uint32_t when_slow = entry.when_slow.load(std::memory_order_relaxed);
+  const int64_t patience_ns = entry.patience_ns.load(std::memory_order_relaxed);
+  if ((when_slow == static_cast<uint32_t>(WhenSlow::kDropBacklog) ||
+       when_slow == static_cast<uint32_t>(WhenSlow::kCutOff)) &&
+      patience_ns > 0) {
+    place.when_slow = static_cast<WhenSlow>(when_slow);
+    place.patience_ns = patience_ns;
+  }
   const bool takes_reserved_place =
       reserved_tokens_[index] != 0 && entry.token.load(std::memory_order_relaxed) == reserved_tokens_[index];
   if (takes_reserved_place) {
@@ -85,7 +96,7 @@ ConsumerRoster::Slowest ConsumerRoster::FindSlowest(uint64_t head) {
   Slowest slowest{std::numeric_limits<uint64_t>::max(), kNobody};
   for (Place& place : active_) {
     if (!place.waited_for) continue;
-    const uint64_t cursor = ReadCursor(place, head);
+    const uint64_t cursor = std::max(ReadCursor(place, head), place.waited_from);
     if (cursor < slowest.cursor) slowest = {cursor, place.index};
   }
   if (reserved_count_ == 0) return slowest;
@@ -108,6 +119,29 @@ void ConsumerRoster::NoteFutileWake() {
   for (Place& place : active_) {
     if (IsSleeping(place)) place.futile_cursor = place.entry->cursor.load(std::memory_order_relaxed);
   }
+}
+
+ConsumerRoster::Place* ConsumerRoster::FindPlace(uint32_t index) {
+  const auto found =
+      std::find_if(active_.begin(), active_.end(), [=](const Place& place) { return place.index == index; });
+  return found == active_.end() ? nullptr : &*found;
+}
+
+ConsumerRoster::Agreement ConsumerRoster::AgreementOf(uint32_t index) {
+  const Place* const place = FindPlace(index);
+  if (place == nullptr) return {WhenSlow::kBlock, 0};
+  return {place->when_slow, place->patience_ns};
+}
+
+uint64_t ConsumerRoster::GiveUpOn(uint32_t index, WhenSlow how, uint64_t head) {
+  Place* const place = FindPlace(index);
+  if (place == nullptr) return 0;
+  if (how == WhenSlow::kCutOff) {
+    place->waited_for = false;
+  } else {
+    place->waited_from = head;
+  }
+  return place->state;
 }
 
 bool ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
@@ -143,8 +177,9 @@ bool ConsumerRoster::EvictDead(Wants wants) {
 }
 
 bool ConsumerRoster::EvictDeadBelow(uint64_t needed_cursor) {
-  return EvictDead(
-      [=](const Place& place) { return place.waited_for && place.highest_cursor < needed_cursor; });
+  return EvictDead([=](const Place& place) {
+    return place.waited_for && std::max(place.highest_cursor, place.waited_from) < needed_cursor;
+  });
 }
 
 bool ConsumerRoster::EvictAllDead() {

@@ -21,6 +21,7 @@
 #include <functional>
 #include <vector>
 
+#include "shm/channel_config.h"
 #include "shm/segment/control_segment.h"
 #include "shm/segment/layout.h"
 
@@ -49,6 +50,9 @@ class ConsumerRoster {
     if (changes != seen_changes_) [[unlikely]]
       ReadEntries(changes, head);
   }
+
+  // The value of membership_changes that the last reading of the entries began with.
+  uint64_t seen_changes() const { return seen_changes_; }
 
   // Consumers that are attached, not known to be dead, and have chosen the slot that they start with.
   uint32_t CountSettled() const {
@@ -80,6 +84,17 @@ class ConsumerRoster {
   // to look again by itself, or is stopped, and would cost a system call for every slot.
   void NoteFutileWake();
 
+  // What the consumer at `index` has agreed to when it holds the producer up, and after how long. What makes no sense
+  // is taken for kBlock.
+  struct Agreement {
+    WhenSlow when_slow;
+    int64_t patience_ns;
+  };
+  Agreement AgreementOf(uint32_t index);
+  // From now on the consumer at `index` does not hold back slots below `head` (kDropBacklog), or none at all (kCutOff).
+  // Its pins count all the same. Returns the state word of its entry; 0 if nobody is there.
+  uint64_t GiveUpOn(uint32_t index, WhenSlow how, uint64_t head);
+
   // Marks the pinned chunks in `pinned`, which has one bool for each chunk; false if there are more pins than
   // max_pins, of which only so many are honoured. Call after a full fence that follows the change of the
   // descriptors (edge P in ring_writer.h).
@@ -104,9 +119,12 @@ class ConsumerRoster {
     uint32_t index;
     uint64_t state;           // as it was when the consumer was seen to be active
     uint64_t highest_cursor;  // the highest valid one seen: a cursor that goes back is not followed
+    uint64_t waited_from;     // below it this consumer holds nothing back
     uint64_t futile_cursor;   // where its cursor was when a wake found nobody; kNever if none did
     bool waited_for;          // reads every slot
-    uint32_t pins;            // how many of its pins may be set
+    WhenSlow when_slow;
+    int64_t patience_ns;
+    uint32_t pins;  // how many of its pins may be set
   };
 
   static constexpr uint64_t kNever = UINT64_MAX;
@@ -114,6 +132,7 @@ class ConsumerRoster {
   void ReadEntries(uint64_t changes, uint64_t head);
   Place MakePlace(uint32_t index, uint64_t state, uint64_t head);
   uint64_t ReadCursor(Place& place, uint64_t head);
+  Place* FindPlace(uint32_t index);
   static bool IsSleeping(const Place& place);
   template <typename Wants>
   bool EvictDead(Wants wants);

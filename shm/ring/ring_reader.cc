@@ -28,11 +28,14 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderS
       geometry_(view.geometry),
       entry_(entry),
       place_(setup.place),
+      record_(&view.places()[setup.place]),
+      state_(entry->state.load(std::memory_order_relaxed)),
       order_(setup.order),
+      may_settle_(setup.waited_for_without_end),
+      announced_change_(setup.announced_change),
       checksum_(view.config.checksum),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
-  const bool waited_for = IsLossless(view.config.policy) && order_ == ReadOrder::kNext;
-  access_ = waited_for ? Access::kInPlace : geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
+  access_ = geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
   held_.resize(setup.max_batch);
   if (access_ == Access::kCopied) {
     copy_words_ = WordsOf(geometry_.slot_bytes);
@@ -40,6 +43,23 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderS
   }
   missed_before_ = setup.start.missed_slots;
   MoveTo(setup.start.sequence);
+  // Edge J: from head on nothing is written over, whether or not the producer has seen this consumer yet.
+  if (may_settle_ && setup.start.at_head) Settle();
+}
+
+void RingReader::Settle() {
+  access_ = Access::kInPlace;
+  may_settle_ = false;
+  copies_.clear();
+  entry_->pins_declared.store(0, std::memory_order_release);
+}
+
+void RingReader::TrySettle() {
+  // Acquire: who sees the acknowledgement sees what was withdrawn before it; from then on the producer goes no further
+  // than the cursor allows.
+  if (view_.header->wait.acknowledged_changes.load(std::memory_order_acquire) < announced_change_) return;
+  Settle();
+  RecoverIfLapped();
 }
 
 void RingReader::MoveTo(uint64_t sequence) {
@@ -115,7 +135,9 @@ void RingReader::SkipLap() {
   const uint64_t capacity = geometry_.capacity_slots;
   const uint64_t newest = head();
   uint64_t next = expected_ + 1;
-  if (newest >= expected_ + capacity) next = std::max(next, newest - capacity + capacity / 4);
+  if (newest >= expected_ + capacity) {
+    next = std::max(next, newest - capacity + (access_ == Access::kInPlace ? 0 : capacity / 4));
+  }
   while (next < newest && CellOf(next)->stamp.load(std::memory_order_relaxed) == kNoSlot) ++next;
   missed_before_ += next - expected_;
   MoveTo(next);

@@ -46,6 +46,8 @@ struct SlotView {
 struct StartingPoint {
   uint64_t sequence = 0;
   uint64_t missed_slots = 0;
+  // Nothing from `sequence` on was written before the producer could see the consumer; or the producer holds it back.
+  bool at_head = false;
 };
 
 // What a reader is to its producer.
@@ -53,6 +55,10 @@ struct ReaderSetup {
   uint32_t place = 0;
   ReadOrder order = ReadOrder::kNext;
   StartingPoint start = {};
+  // Once it knows of this consumer, the producer never writes over a slot that this one has not released. It does when it
+  // has acknowledged so many changes of membership.
+  bool waited_for_without_end = false;
+  uint64_t announced_change = 0;
   // Slots that may be held at once: so many pins are declared in its entry, if it needs any.
   uint32_t max_batch = 1;
 };
@@ -66,6 +72,12 @@ class RingReader {
   // its descriptor makes no sense, or (Checksum::kEnforced) its payload has no checksum or another one: it is skipped,
   // and counts as missed. Not while a slot is held.
   SlotResult TryAcquire(SlotView* slot) {
+    if (access_ != Access::kInPlace) {
+      if (may_settle_) TrySettle();
+      // Acquire: whatever the producer did before it cut this consumer off.
+      if (record_->cut_off_state.load(std::memory_order_acquire) == state_) [[unlikely]]
+        return SlotResult::kCutOff;
+    }
     return order_ == ReadOrder::kNext ? TryAcquireNext(slot) : TryAcquireLatest(slot);
   }
   // The same, for as many slots as are there, up to slots.size() and max_batch(). `taken` of them are held: at least one
@@ -136,6 +148,8 @@ class RingReader {
   bool WasLapped(uint64_t stamp) const;
   bool IsBehind() const;
   void SkipLap();
+  void Settle();
+  void TrySettle();
   // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
@@ -162,8 +176,12 @@ class RingReader {
   uint64_t generation_ = ForkGeneration();
   ConsumerEntry* entry_;
   uint32_t place_;
+  const PlaceRecord* record_;  // what the producer says about this consumer
+  uint64_t state_;             // of the entry, while this consumer has it
   ReadOrder order_;
   Access access_;
+  bool may_settle_;  // it will read in place when the producer knows of it
+  uint64_t announced_change_;
   Checksum checksum_;
 
   uint64_t expected_;               // behind what is held

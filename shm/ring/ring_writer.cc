@@ -28,6 +28,7 @@ RingWriter::RingWriter(const DataSegment& segment, const ChannelConfig& config, 
       lossless_(IsLossless(config.policy)),
       checksum_(config.checksum),
       roster_(roster),
+      acknowledged_changes_(roster.seen_changes()),
       limit_(lossless_ ? 0 : kUnlimited),
       cell_offset_bytes_(geometry_.cells_offset_bytes),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()),
@@ -60,10 +61,19 @@ bool RingWriter::ExtendLimit() {
   return next_ < limit_;
 }
 
+void RingWriter::Acknowledge() {
+  if (lossless_) ExtendLimit();
+  acknowledged_changes_ = roster_.seen_changes();
+  // Release: who sees it sees every stamp that was withdrawn before.
+  segment_.header->wait.acknowledged_changes.store(acknowledged_changes_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.members.acknowledged");
+}
+
 bool RingWriter::TryAcquireBatch(size_t slots) {
-  if (next_ >= limit_ && !ExtendLimit()) return false;
+  if (!HasRoom()) return false;
   slots = std::min<size_t>(slots, geometry_.capacity_slots);
-  if (limit_ - next_ < slots) ExtendLimit();
+  // What is known of the cursors may be old.
+  if (limit_ - next_ < slots && !ExtendLimit()) return false;
   const auto count = static_cast<uint32_t>(std::min<uint64_t>(slots, limit_ - next_));
   if (!geometry_.inline_payloads()) return AcquireChunks(count);
   if (count > staging_slots_) MakeStaging(count);
@@ -183,6 +193,8 @@ void RingWriter::Announce(const SlotDescriptor* first) {
   progress_->committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.commit.bytes_counted");
   roster_.Refresh(next_);
+  if (acknowledged_changes_ != roster_.seen_changes()) [[unlikely]]
+    Acknowledge();
   if (roster_.AnyMaySleep()) [[unlikely]]
     WakeSleepers(first);
 }
@@ -255,6 +267,29 @@ void RingWriter::WakeSleepers(const SlotDescriptor* written) {
   roster_.EvictDeadSleepers();
   PYLABHUB_CRASH_POINT("ring.wake.dead_evicted");
   PublishRosterCounters();
+}
+
+void RingWriter::GiveUpOn(uint32_t index, WhenSlow how) {
+  const uint64_t state = roster_.GiveUpOn(index, how, next_);
+  if (state == 0) return;
+  PlaceRecord& record = segment_.places()[index];
+  if (how == WhenSlow::kCutOff) {
+    // Release: the consumer that sees it knows that it is not waited for any more.
+    record.cut_off_state.store(state, std::memory_order_release);
+    PYLABHUB_CRASH_POINT("ring.slow.cut_off");
+    progress_->cut_off_consumers.store(++cut_off_consumers_, std::memory_order_relaxed);
+    return;
+  }
+  record.waited_from.store(next_, std::memory_order_relaxed);
+  record.dropped_state.store(state, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.slow.dropped");
+  progress_->dropped_backlogs.store(++dropped_backlogs_, std::memory_order_relaxed);
+}
+
+void RingWriter::CountWaitFor(uint32_t index, int64_t blocked_ns) {
+  std::atomic<uint64_t>& counter = segment_.places()[index].blocked_ns;
+  counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint64_t>(blocked_ns),
+                std::memory_order_relaxed);
 }
 
 void RingWriter::Close() {

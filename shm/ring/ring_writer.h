@@ -47,7 +47,7 @@ class RingWriter {
   // Prepares the next slot. False if it would overwrite what a consumer has not read (lossless), or if every
   // chunk is in use. Not while slots are prepared.
   bool TryAcquire() {
-    if (next_ >= limit_ && !ExtendLimit()) return false;
+    if (!HasRoom()) return false;
     if (geometry_.inline_payloads()) {
       prepared_count_ = 1;
       return true;
@@ -84,16 +84,28 @@ class RingWriter {
   // The cursor that lets the next slot be written.
   uint64_t needed_cursor() const { return next_ + 1 - geometry_.capacity_slots; }
 
+  // Waits no more for the consumer at `index` below the next slot, or at all, and tells it (PlaceRecord).
+  void GiveUpOn(uint32_t index, WhenSlow how);
+
   // Records that nothing will follow, and wakes everybody.
   void Close();
 
   // Adds to the counters that others read.
   void CountWait(int64_t blocked_ns);
+  // The part of that for which the consumer at `index` is answerable.
+  void CountWaitFor(uint32_t index, int64_t blocked_ns);
 
  private:
   SlotDescriptor* cell() const { return At<SlotDescriptor>(segment_.base, cell_offset_bytes_); }
 
+  bool HasRoom() {
+    if (acknowledged_changes_ != roster_.seen_changes()) [[unlikely]]
+      Acknowledge();
+    return next_ < limit_ || ExtendLimit();
+  }
   bool ExtendLimit();
+  // Counts those who have joined, and tells them. Not while slots are prepared, which may be written over theirs.
+  void Acknowledge();
   bool AcquireChunks(uint32_t slots);
   std::byte* payload_base(uint32_t index) const {
     return geometry_.inline_payloads() ? staging_ + index * staging_stride_bytes_
@@ -121,7 +133,8 @@ class RingWriter {
   ConsumerRoster& roster_;
   SlotClock clock_;
 
-  uint64_t next_ = 0;           // the sequence number of the slot to be written
+  uint64_t next_ = 0;  // the sequence number of the slot to be written
+  uint64_t acknowledged_changes_;
   uint64_t limit_;              // below it, slots may be written without looking at the cursors
   uint64_t cell_offset_bytes_;  // of the cell of next_
   uint64_t cells_end_offset_bytes_;
@@ -143,6 +156,8 @@ class RingWriter {
   uint64_t wakes_ = 0;
   uint64_t waits_ = 0;
   uint64_t blocked_ns_ = 0;
+  uint64_t dropped_backlogs_ = 0;
+  uint64_t cut_off_consumers_ = 0;
 };
 
 }  // namespace pylabhub::shm

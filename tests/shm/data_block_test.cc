@@ -12,56 +12,14 @@
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
 #include "shm/typed.h"
-#include "tests/support/shm_folder.h"
+#include "tests/shm/block_fixture.h"
 
 namespace pylabhub::shm {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
-
-class DataBlockTest : public ::testing::Test {
- protected:
-  ChannelConfig Config(Policy policy, uint64_t slot_bytes = 64, uint32_t capacity_slots = 4) const {
-    return {.channel = "block.test",
-            .policy = policy,
-            .capacity_slots = capacity_slots,
-            .slot_bytes = slot_bytes,
-            .directory = folder_.path()};
-  }
-
-  std::unique_ptr<DataBlockProducer> Create(const ChannelConfig& config) {
-    auto producer = DataBlockProducer::Create(config);
-    EXPECT_TRUE(producer.ok()) << producer.status();
-    return producer.ok() ? *std::move(producer) : nullptr;
-  }
-
-  std::unique_ptr<DataBlockConsumer> Open(ConsumerOptions options = {}) {
-    options.directory = folder_.path();
-    auto consumer = DataBlockConsumer::Open("block.test", options);
-    EXPECT_TRUE(consumer.ok()) << consumer.status();
-    return consumer.ok() ? *std::move(consumer) : nullptr;
-  }
-
-  pylabhub::testing::ShmFolder folder_;
-};
-
-SlotResult Put(DataBlockProducer& producer, const std::string& text, absl::Duration timeout = kPatience) {
-  WriteSlot slot = producer.Acquire(timeout);
-  if (!slot) return slot.result();
-  std::memcpy(slot.payload().data(), text.data(), text.size());
-  return slot.Commit(text.size());
-}
-
-std::string Text(const ReadSlot& slot) {
-  return {reinterpret_cast<const char*>(slot.payload().data()), slot.payload().size()};
-}
-
-std::string Get(DataBlockConsumer& consumer, absl::Duration timeout = kPatience) {
-  ReadSlot slot = consumer.Acquire(timeout);
-  return slot ? Text(slot) : std::string(NameOf(slot.result()));
-}
+using DataBlockTest = BlockFixture;
 
 TEST_F(DataBlockTest, AConsumerReadsWhatWasCommittedWithNumberTimeAndByteCount) {
   auto producer = Create(Config(Policy::kSyncReader));
@@ -111,7 +69,7 @@ TEST_F(DataBlockTest, AChannelWithALiveProducerCannotBeCreatedAgain) {
   auto consumer = Open();
   const auto second = DataBlockProducer::Create(Config(Policy::kSyncReader));
   ASSERT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("block.test"));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(kBlock));
   ASSERT_EQ(Put(*producer, "still here"), SlotResult::kOk);
   EXPECT_EQ(Get(*consumer), "still here");
 }
@@ -219,7 +177,7 @@ TEST_F(DataBlockTest, TheConsumerThatFindsNoPlaceIsRefusedAndAPlaceThatIsLeftIsT
   auto producer = Create(config);
   std::vector<std::unique_ptr<DataBlockConsumer>> consumers;
   for (int i = 0; i < 9; ++i) consumers.push_back(Open());
-  const auto tenth = DataBlockConsumer::Open("block.test", {.directory = folder_.path()});
+  const auto tenth = DataBlockConsumer::Open(kBlock, {.directory = folder_.path()});
   ASSERT_TRUE(absl::IsResourceExhausted(tenth.status())) << tenth.status();
   EXPECT_EQ(producer->consumer_count(), 9u);
   ASSERT_EQ(Put(*producer, "to all"), SlotResult::kOk);
@@ -233,7 +191,7 @@ TEST_F(DataBlockTest, TheConsumerThatFindsNoPlaceIsRefusedAndAPlaceThatIsLeftIsT
 TEST_F(DataBlockTest, ASingleReaderChannelHasOneReader) {
   auto producer = Create(Config(Policy::kSingleReader));
   auto consumer = Open();
-  const auto second = DataBlockConsumer::Open("block.test", {.directory = folder_.path()});
+  const auto second = DataBlockConsumer::Open(kBlock, {.directory = folder_.path()});
   EXPECT_TRUE(absl::IsResourceExhausted(second.status())) << second.status();
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("single_reader"));
 }
@@ -244,7 +202,7 @@ TEST_F(DataBlockTest, MoreHoldersOfLargeSlotsThanPinsAreRefused) {
   auto producer = Create(config);
   auto first = Open();
   auto second = Open();
-  const auto third = DataBlockConsumer::Open("block.test", {.directory = folder_.path()});
+  const auto third = DataBlockConsumer::Open(kBlock, {.directory = folder_.path()});
   ASSERT_TRUE(absl::IsResourceExhausted(third.status())) << third.status();
   EXPECT_THAT(std::string(third.status().message()), HasSubstr("max_pins"));
   first.reset();
@@ -401,7 +359,7 @@ TEST_F(DataBlockTest, TheDirectoryListsAChannelWithItsFacts) {
   ASSERT_EQ(channels->size(), 1u);
   const NamedChannel& found = channels->front();
   EXPECT_TRUE(found.status.ok()) << found.status;
-  EXPECT_EQ(found.channel, "block.test");
+  EXPECT_EQ(found.channel, kBlock);
   EXPECT_EQ(found.segment_id, producer->segment_id());
   EXPECT_TRUE(found.producer_alive);
   EXPECT_EQ(found.consumer_count, 1u);
@@ -459,11 +417,11 @@ struct Other {
 PYLABHUB_SCHEMA(Other, (kelvin, "K"), (timestamp_ns, "ns"));
 
 TEST_F(DataBlockTest, TypedSlotsCarryTheirTypeAndAnotherTypeIsRefused) {
-  auto producer = Producer<Reading>::Create("block.test", {.directory = folder_.path()});
+  auto producer = Producer<Reading>::Create(kBlock, {.directory = folder_.path()});
   ASSERT_TRUE(producer.ok()) << producer.status();
-  auto consumer = Consumer<Reading>::Open("block.test", {.directory = folder_.path()});
+  auto consumer = Consumer<Reading>::Open(kBlock, {.directory = folder_.path()});
   ASSERT_TRUE(consumer.ok()) << consumer.status();
-  const auto other = Consumer<Other>::Open("block.test", {.directory = folder_.path()});
+  const auto other = Consumer<Other>::Open(kBlock, {.directory = folder_.path()});
   ASSERT_TRUE(absl::IsFailedPrecondition(other.status()));
   EXPECT_THAT(std::string(other.status().message()), HasSubstr("SCHEMA_MISMATCH"));
   EXPECT_THAT(std::string(other.status().message()), HasSubstr(ToHex(HashOf(SchemaOf<Reading>()))));
