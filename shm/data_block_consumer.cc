@@ -15,6 +15,7 @@
 #include "shm/channel/invariant.h"
 #include "shm/channel/membership.h"
 #include "shm/channel/named_segment.h"
+#include "shm/channel/sealed_segment.h"
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
 #include "shm/os/crash_point.h"
@@ -109,13 +110,18 @@ struct Attachment {
 
 class DataBlockConsumer::State {
  public:
-  State(ChannelFiles files, ConsumerOptions options)
+  // Without files: for a segment that is handed over.
+  State(std::optional<ChannelFiles> files, ConsumerOptions options)
       : files_(std::move(files)), options_(std::move(options)), token_(RandomToken()) {}
 
   ~State() {
     if (forked() || attachment_ == nullptr) return;
     Require(!attachment_->reader.holding(), "a ReadSlot outlives its DataBlockConsumer");
     Detach(std::move(attachment_));
+  }
+
+  absl::Status OpenSealed(const SegmentDescriptors& descriptors) {
+    return Attach(OpenSealedSegment(descriptors, Access::kReadWrite), NewApplicant());
   }
 
   // Attaches to the current segment, waiting for it as long as the options say.
@@ -125,16 +131,17 @@ class DataBlockConsumer::State {
       absl::Status status = TryOpen();
       if (!absl::IsNotFound(status)) return status;
       // Not found a moment after the anchor named it: look at the anchor again, for a while.
-      if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(files_);
-      if (absl::Now() >= deadline && !Anchor::Open(files_).ok()) return NoSuchChannel(files_);
+      if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(*files_);
+      if (absl::Now() >= deadline && !Anchor::Open(*files_).ok()) return NoSuchChannel(*files_);
       if (absl::Now() < deadline) absl::SleepFor(kAnchorPoll);
     }
   }
 
   absl::Status Follow(absl::Duration timeout) {
-    if (attachment_->segment.ProducerLives() && !attachment_->reader.drained()) {
+    if (absl::Status status = CheckProducerGone(); !status.ok()) return status;
+    if (!files_.has_value()) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "channel '", files_.channel(), "': its producer lives; Follow comes after it is gone"));
+          "channel '", channel(), "' has no name to find its next segment by; Follow its descriptors"));
     }
     const absl::Time deadline = absl::Now() + timeout;
     absl::Status last = absl::OkStatus();
@@ -145,7 +152,22 @@ class DataBlockConsumer::State {
       if (absl::IsNotFound(last)) absl::SleepFor(kAnchorPoll);
     } while (absl::Now() < deadline);
     return absl::DeadlineExceededError(
-        absl::StrCat("channel '", files_.channel(), "' has no new producer yet; call Follow again"));
+        absl::StrCat("channel '", channel(), "' has no new producer yet; call Follow again"));
+  }
+
+  absl::Status Follow(const SegmentDescriptors& successor) {
+    if (absl::Status status = CheckProducerGone(); !status.ok()) return status;
+    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(successor, Access::kReadWrite);
+    if (!segment.ok()) return segment.status();
+    const DataView& own = attachment_->segment.data_view;
+    const DataView& next = segment->data_view;
+    if (next.config.channel != own.config.channel || next.predecessor_id != own.segment_id) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("segment ", next.segment_id.ToHex(), " of channel '", next.config.channel,
+                       "' does not follow segment ", own.segment_id.ToHex(), " of channel '",
+                       own.config.channel, "'; Follow the one that does, or open it anew with OpenSealed"));
+    }
+    return Attach(std::move(segment), Successor());
   }
 
   // Waits until `try_acquire` says something else than kTimeout.
@@ -189,16 +211,33 @@ class DataBlockConsumer::State {
     return config.policy == Policy::kLatestOnly ? ReadOrder::kLatest : ReadOrder::kNext;
   }
 
+  const std::string& channel() const { return attachment_->segment.data_view.config.channel; }
+
+  absl::Status CheckProducerGone() const {
+    if (!attachment_->segment.ProducerLives() || attachment_->reader.drained()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("channel '", channel(), "': its producer lives; Follow comes after it is gone"));
+  }
+
+  Applicant NewApplicant() const { return {.token = token_, .order = ReadOrder::kNext}; }
+  // The same consumer, in the next segment.
+  Applicant Successor() const {
+    return {.token = token_,
+            .order = ReadOrder::kNext,
+            .keeps_place = true,
+            .place = attachment_->membership.place};
+  }
+
   absl::Status TryOpen() {
-    const absl::StatusOr<Anchor> anchor = Anchor::Open(files_);
+    const absl::StatusOr<Anchor> anchor = Anchor::Open(*files_);
     if (!anchor.ok()) return anchor.status();
     const SegmentId current = anchor->Read().segment_id;
-    if (current.is_nil()) return NoSuchChannel(files_);
-    return Attach(current, Applicant{.token = token_, .order = ReadOrder::kNext});
+    if (current.is_nil()) return NoSuchChannel(*files_);
+    return Attach(OpenNamedSegment(*files_, current, Access::kReadWrite), NewApplicant());
   }
 
   absl::Status TryFollow(absl::Duration timeout) {
-    const absl::StatusOr<Anchor> anchor = Anchor::Open(files_);
+    const absl::StatusOr<Anchor> anchor = Anchor::Open(*files_);
     if (!anchor.ok()) return anchor.status();
     const Anchor::Current current = anchor->Read();
     const SegmentId own = attachment_->segment.data_view.segment_id;
@@ -206,17 +245,13 @@ class DataBlockConsumer::State {
       anchor->WaitForChange(current, timeout);
       return absl::DeadlineExceededError("");
     }
-    const absl::StatusOr<SegmentId> next = SuccessorOf(files_, own, current.segment_id);
+    const absl::StatusOr<SegmentId> next = SuccessorOf(*files_, own, current.segment_id);
     if (!next.ok()) return next.status();
-    return Attach(*next, Applicant{.token = token_,
-                                   .order = ReadOrder::kNext,
-                                   .keeps_place = true,
-                                   .place = attachment_->membership.place});
+    return Attach(OpenNamedSegment(*files_, *next, Access::kReadWrite), Successor());
   }
 
   // Joins the segment, then leaves the one before, if any.
-  absl::Status Attach(const SegmentId& segment_id, Applicant applicant) {
-    absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files_, segment_id, Access::kReadWrite);
+  absl::Status Attach(absl::StatusOr<OpenedSegment> segment, Applicant applicant) {
     if (!segment.ok()) return segment.status();
     if (absl::Status status = CheckSchema(segment->data_view, options_.expected_schema); !status.ok())
       return status;
@@ -244,7 +279,7 @@ class DataBlockConsumer::State {
     const SegmentId segment_id = attachment->segment.data_view.segment_id;
     attachment.reset();
     PYLABHUB_CRASH_POINT("consumer.detach.unmapped");
-    LeaveChannel(files_, segment_id);
+    if (files_.has_value()) LeaveChannel(*files_, segment_id);
     PYLABHUB_CRASH_POINT("consumer.detach.done");
   }
 
@@ -272,7 +307,7 @@ class DataBlockConsumer::State {
     return sleeps;
   }
 
-  ChannelFiles files_;
+  std::optional<ChannelFiles> files_;
   ConsumerOptions options_;
   uint64_t token_;
   std::unique_ptr<Attachment> attachment_;
@@ -288,6 +323,13 @@ absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl:
   if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
   auto state = std::make_unique<State>(ChannelFiles(options.directory, channel), options);
   if (absl::Status status = state->Open(); !status.ok()) return status;
+  return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));
+}
+
+absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::OpenSealed(
+    const SegmentDescriptors& descriptors, const ConsumerOptions& options) {
+  auto state = std::make_unique<State>(std::nullopt, options);
+  if (absl::Status status = state->OpenSealed(descriptors); !status.ok()) return status;
   return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));
 }
 
@@ -328,6 +370,13 @@ absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {
     return absl::FailedPreconditionError("the consumer belongs to the parent of this process");
   Require(!state_->reader().holding(), "a ReadSlot outlives the segment that Follow leaves");
   return state_->Follow(timeout);
+}
+
+absl::Status DataBlockConsumer::Follow(const SegmentDescriptors& successor) {
+  if (state_->forked())
+    return absl::FailedPreconditionError("the consumer belongs to the parent of this process");
+  Require(!state_->reader().holding(), "a ReadSlot outlives the segment that Follow leaves");
+  return state_->Follow(successor);
 }
 
 bool DataBlockConsumer::ProducerIsAlive() const {

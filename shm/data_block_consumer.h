@@ -30,6 +30,7 @@
 #include "shm/read_order.h"
 #include "shm/read_slot.h"
 #include "shm/schema.h"
+#include "shm/segment_descriptors.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
 
@@ -82,6 +83,14 @@ class DataBlockConsumer {
   static absl::StatusOr<std::unique_ptr<DataBlockConsumer>> Open(absl::string_view channel,
                                                                  const ConsumerOptions& options = {});
 
+  // Attaches to a segment that was handed over; `descriptors` stay the caller's. options.directory and
+  // options.open_timeout mean nothing here.
+  //
+  // Errors: those of Open but kNotFound. Descriptors that are not a sealed segment's are kFailedPrecondition, before
+  // anything of them is mapped.
+  static absl::StatusOr<std::unique_ptr<DataBlockConsumer>> OpenSealed(const SegmentDescriptors& descriptors,
+                                                                       const ConsumerOptions& options = {});
+
   ~DataBlockConsumer();
   DataBlockConsumer(const DataBlockConsumer&) = delete;
   DataBlockConsumer& operator=(const DataBlockConsumer&) = delete;
@@ -103,6 +112,13 @@ class DataBlockConsumer {
   // Errors: kDeadlineExceeded (no successor yet; call again), kFailedPrecondition (the producer is not gone,
   //         or the successor has another schema), and those of Open.
   absl::Status Follow(absl::Duration timeout);
+
+  // The same for a channel without a name: attaches to the segment that was handed over, which must be the one that
+  // follows this one; to pass over one in between is to lose what it holds, and takes OpenSealed.
+  //
+  // Errors: kFailedPrecondition (the producer is not gone, the segment does not follow this one, or has another schema),
+  //         and those of OpenSealed.
+  absl::Status Follow(const SegmentDescriptors& successor);
 
   // True while the producer lives and has not closed the channel. A system call.
   bool ProducerIsAlive() const;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "shm/channel/invariant.h"
 #include "shm/channel/named_segment.h"
 #include "shm/channel/patience.h"
+#include "shm/channel/sealed_segment.h"
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
 #include "shm/os/crash_point.h"
@@ -27,17 +29,58 @@ namespace {
 // A producer that found so many slots free in a row is taken to be awake.
 constexpr uint32_t kSlotsToBeAwake = 64;
 
+// Who keeps its place keeps its number.
+absl::Status CheckRoomForHeirs(const ChannelConfig& config, const Succession& succession) {
+  for (const Succession::Heir& heir : succession.heirs()) {
+    if (heir.place < config.max_consumers) continue;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
+                     " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
+  }
+  return absl::OkStatus();
+}
+
+// The segments that `descriptors` lead to: earlier ones of the channel, oldest first.
+absl::StatusOr<std::vector<OpenedSegment>> OpenChain(const ChannelConfig& config,
+                                                     std::span<const SegmentDescriptors> descriptors) {
+  std::vector<OpenedSegment> chain;
+  for (const SegmentDescriptors& predecessor : descriptors) {
+    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(predecessor, Access::kReadOnly);
+    if (!segment.ok()) return segment.status();
+    const DataView& view = segment->data_view;
+    const bool follows = chain.empty() || view.predecessor_id == chain.back().data_view.segment_id;
+    if (view.config.channel != config.channel || !follows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("channel '", config.channel, "': predecessor ", chain.size(), " is segment ",
+                       view.segment_id.ToHex(), " of channel '", view.config.channel,
+                       "', which does not follow the one before; pass one channel's segments, oldest first"));
+    }
+    if (segment->ProducerLives()) {
+      return absl::AlreadyExistsError(absl::StrCat("channel '", config.channel,
+                                                   "' has a live producer (process ", view.producer_pid,
+                                                   "); close it first"));
+    }
+    chain.push_back(*std::move(segment));
+  }
+  return chain;
+}
+
 }  // namespace
+
+// Where a channel's consumers find its segment.
+struct NamedHome {
+  ChannelFiles files;
+  Anchor anchor;
+};
+using Home = std::variant<NamedHome, SegmentDescriptors>;
 
 class DataBlockProducer::State {
  public:
-  State(ChannelConfig config, const WaitOptions& wait, ChannelFiles files, Anchor anchor,
-        CreatedSegment segment, Succession succession, const SegmentId& segment_id,
-        const SegmentId& predecessor_id)
+  State(ChannelConfig config, const WaitOptions& wait, Home home, CreatedSegment segment,
+        Succession succession, const SegmentId& segment_id, const SegmentId& predecessor_id)
       : config_(std::move(config)),
         wait_(wait),
-        files_(std::move(files)),
-        anchor_(std::move(anchor)),
+        home_(std::move(home)),
         segment_(std::move(segment)),
         succession_(std::move(succession)),
         segment_id_(segment_id),
@@ -67,9 +110,12 @@ class DataBlockProducer::State {
     const Mapping data = std::move(segment_.data);
     UnlockByte(data.fd(), kProducerLockByte);
     PYLABHUB_CRASH_POINT("producer.end.unlocked");
-    anchor_.reset();
+    const auto* named = std::get_if<NamedHome>(&home_);
+    if (named == nullptr) return;
+    const ChannelFiles files = named->files;
+    home_ = SegmentDescriptors();
     PYLABHUB_CRASH_POINT("producer.end.anchor_given_back");
-    LeaveChannel(files_, segment_id_);
+    LeaveChannel(files, segment_id_);
     PYLABHUB_CRASH_POINT("producer.end.left");
   }
 
@@ -77,14 +123,16 @@ class DataBlockProducer::State {
     PYLABHUB_CRASH_POINT("producer.publish.begun");
     segment_.Publish();
     PYLABHUB_CRASH_POINT("producer.publish.segment_published");
-    anchor_->Publish(segment_id_);
+    if (auto* named = std::get_if<NamedHome>(&home_)) named->anchor.Publish(segment_id_);
     PYLABHUB_CRASH_POINT("producer.publish.anchor_published");
   }
 
   // Removes what earlier producers left and nobody uses.
   void RemoveAbandonedSegments() const {
-    for (const SegmentId& id : files_.ListSegments()) {
-      if (id != segment_id_ && IsAbandoned(files_, id)) files_.RemoveSegment(id);
+    const auto* named = std::get_if<NamedHome>(&home_);
+    if (named == nullptr) return;
+    for (const SegmentId& id : named->files.ListSegments()) {
+      if (id != segment_id_ && IsAbandoned(named->files, id)) named->files.RemoveSegment(id);
     }
   }
 
@@ -94,6 +142,7 @@ class DataBlockProducer::State {
   const ChannelConfig& config() const { return config_; }
   const SegmentId& segment_id() const { return segment_id_; }
   const SegmentId& predecessor_id() const { return predecessor_id_; }
+  const SegmentDescriptors* descriptors() const { return std::get_if<SegmentDescriptors>(&home_); }
   const DataHeader& header() const { return *segment_.data_segment.header; }
 
   // Gives up places that were kept for consumers which have come, died, or taken too long.
@@ -253,8 +302,7 @@ class DataBlockProducer::State {
 
   ChannelConfig config_;
   WaitOptions wait_;
-  ChannelFiles files_;
-  std::optional<Anchor> anchor_;
+  Home home_;
   CreatedSegment segment_;
   Succession succession_;
   SegmentId segment_id_;
@@ -284,12 +332,7 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   const SegmentId predecessor_id = anchor->Read().segment_id;
   absl::StatusOr<Succession> succession = Succession::Of(files, predecessor_id);
   if (!succession.ok()) return succession.status();
-  for (const Succession::Heir& heir : succession->heirs()) {
-    if (heir.place < config.max_consumers) continue;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
-                     " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
-  }
+  if (absl::Status status = CheckRoomForHeirs(config, *succession); !status.ok()) return status;
   PYLABHUB_CRASH_POINT("producer.create.heirs_found");
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<CreatedSegment> segment = CreateNamedSegment(files, config, segment_id, predecessor_id);
@@ -302,11 +345,38 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   }
   PYLABHUB_CRASH_POINT("producer.create.segment_created");
   auto state =
-      std::make_unique<State>(std::move(config), wait, std::move(files), *std::move(anchor),
+      std::make_unique<State>(std::move(config), wait, NamedHome{std::move(files), *std::move(anchor)},
                               *std::move(segment), *std::move(succession), segment_id, predecessor_id);
   state->Publish();
   state->RemoveAbandonedSegments();
   PYLABHUB_CRASH_POINT("producer.create.abandoned_removed");
+  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
+}
+
+absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSealed(
+    const ChannelConfig& requested, const WaitOptions& wait,
+    std::span<const SegmentDescriptors> predecessors) {
+  ChannelConfig config = requested.WithDefaults();
+  if (absl::Status status = config.Validate(); !status.ok()) return status;
+  if (config.unix_group.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "channel '", config.channel,
+        "': unix_group is for named channels; a sealed one is used by whoever gets its descriptors"));
+  }
+  config.directory.clear();
+  absl::StatusOr<std::vector<OpenedSegment>> chain = OpenChain(config, predecessors);
+  if (!chain.ok()) return chain.status();
+  const SegmentId predecessor_id = chain->empty() ? SegmentId() : chain->back().data_view.segment_id;
+  Succession succession = Succession::Of(*std::move(chain));
+  if (absl::Status status = CheckRoomForHeirs(config, succession); !status.ok()) return status;
+
+  const SegmentId segment_id = SegmentId::Random();
+  absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, predecessor_id);
+  if (!sealed.ok()) return sealed.status();
+  auto state =
+      std::make_unique<State>(std::move(config), wait, std::move(sealed->descriptors),
+                              std::move(sealed->segment), std::move(succession), segment_id, predecessor_id);
+  state->Publish();
   return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
 }
 
@@ -342,6 +412,7 @@ uint64_t DataBlockProducer::next_sequence() const { return state_->writer().next
 const ChannelConfig& DataBlockProducer::config() const { return state_->config(); }
 const SegmentId& DataBlockProducer::segment_id() const { return state_->segment_id(); }
 const SegmentId& DataBlockProducer::predecessor_id() const { return state_->predecessor_id(); }
+const SegmentDescriptors* DataBlockProducer::descriptors() const { return state_->descriptors(); }
 
 uint32_t DataBlockProducer::consumer_count() const { return state_->forked() ? 0 : state_->CountConsumers(); }
 

@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
+#include "shm/segment_descriptors.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
 #include "shm/write_slot.h"
@@ -57,6 +58,23 @@ class DataBlockProducer {
   static absl::StatusOr<std::unique_ptr<DataBlockProducer>> Create(const ChannelConfig& config,
                                                                    const WaitOptions& wait = {});
 
+  // Creates a channel's segment in sealed memory, which no name leads to: the caller passes descriptors() to the
+  // consumers. Nobody but the producer can write its data, and the memory is gone with the last who has it.
+  //
+  // `predecessors` are the segments of the channel's earlier producers, oldest first, as far as consumers may still read
+  // them: those find their places kept, as after Create. That there is one next producer is the caller's to see to: no
+  // anchor does it. config.directory means nothing here.
+  //
+  // Errors:
+  //   kInvalidArgument     as for Create; config.unix_group is set; or the predecessors are no chain of this channel's
+  //   kAlreadyExists       the producer of a predecessor lives
+  //   kFailedPrecondition  a predecessor's descriptors are not those of a sealed segment
+  //   kResourceExhausted   not enough memory, or too few max_consumers for those that live
+  //   kUnavailable         any other answer of the operating system, in words
+  static absl::StatusOr<std::unique_ptr<DataBlockProducer>> CreateSealed(
+      const ChannelConfig& config, const WaitOptions& wait = {},
+      std::span<const SegmentDescriptors> predecessors = {});
+
   ~DataBlockProducer();
   DataBlockProducer(const DataBlockProducer&) = delete;
   DataBlockProducer& operator=(const DataBlockProducer&) = delete;
@@ -78,6 +96,9 @@ class DataBlockProducer {
   const SegmentId& segment_id() const;
   // The segment that this one succeeds; nil for the first of a channel.
   const SegmentId& predecessor_id() const;
+  // What CreateSealed's consumers attach to, to be passed on (Duplicate it to keep it for the next producer); null if
+  // the channel has a name.
+  const SegmentDescriptors* descriptors() const;
   // Consumers that are attached and live. A system call for each; may be called from any thread.
   uint32_t consumer_count() const;
   ProducerStats Stats() const;

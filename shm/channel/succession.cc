@@ -41,15 +41,21 @@ bool HasLivingHeir(const ChannelFiles& files, const OpenedSegment& segment) {
 }  // namespace
 
 absl::StatusOr<Succession> Succession::Of(const ChannelFiles& files, const SegmentId& newest_id) {
-  Succession succession;
-  for (SegmentId id = newest_id; !id.is_nil() && succession.segments_.size() < kMaxChain;) {
+  std::vector<OpenedSegment> segments;
+  for (SegmentId id = newest_id; !id.is_nil() && segments.size() < kMaxChain;) {
     absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
     if (IsMissingOrDamaged(segment.status())) break;
     if (!segment.ok()) return segment.status();
     id = segment->data_view.predecessor_id;
-    succession.segments_.push_back(*std::move(segment));
+    segments.push_back(*std::move(segment));
   }
-  std::reverse(succession.segments_.begin(), succession.segments_.end());
+  std::reverse(segments.begin(), segments.end());
+  return Of(std::move(segments));
+}
+
+Succession Succession::Of(std::vector<OpenedSegment> segments) {
+  Succession succession;
+  succession.segments_ = std::move(segments);
   for (size_t i = 0; i < succession.segments_.size(); ++i) succession.AddAttached(i);
   return succession;
 }

@@ -34,6 +34,9 @@ class Succession {
   // table.
   static absl::StatusOr<Succession> Of(const ChannelFiles& files, const SegmentId& newest_id);
 
+  // The same for segments that were handed over, oldest first.
+  static Succession Of(std::vector<OpenedSegment> segments);
+
   const std::vector<Heir>& heirs() const { return heirs_; }
   // The kernel's word.
   bool HeirLives(const Heir& heir) const;

@@ -49,16 +49,20 @@ UniqueFd::UniqueFd(int fd) : fd_(fd), generation_(ForkGeneration()) {
   registry.fds.push_back(fd_);
 }
 
-UniqueFd UniqueFd::Open(const std::string& path, int flags, mode_t mode) {
+UniqueFd UniqueFd::Make(const std::function<int()>& make) {
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  UniqueFd opened;
-  opened.fd_ = open(path.c_str(), flags, mode);
-  opened.generation_ = ForkGeneration();
+  UniqueFd made;
+  made.fd_ = make();
+  made.generation_ = ForkGeneration();
   const int error = errno;
-  if (opened.valid()) registry.fds.push_back(opened.fd_);
+  if (made.valid()) registry.fds.push_back(made.fd_);
   errno = error;
-  return opened;
+  return made;
+}
+
+UniqueFd UniqueFd::Open(const std::string& path, int flags, mode_t mode) {
+  return Make([&] { return open(path.c_str(), flags, mode); });
 }
 
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {

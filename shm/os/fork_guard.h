@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -35,7 +36,10 @@ class UniqueFd {
   UniqueFd() = default;
   // Takes `fd`, which may be -1 for none.
   explicit UniqueFd(int fd);
-  // open(2), in one step with respect to a fork by another thread. -1 and errno as there.
+  // What `make` returns, in one step with respect to a fork by another thread; `make` must not make a UniqueFd itself.
+  // -1 and errno as it left them.
+  static UniqueFd Make(const std::function<int()>& make);
+  // open(2), in the same way.
   static UniqueFd Open(const std::string& path, int flags, mode_t mode = 0);
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), generation_(other.generation_) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept;

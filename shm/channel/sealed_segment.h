@@ -1,0 +1,36 @@
+// Segments without a name, in sealed memory: reached by descriptors that are handed over.
+//
+// What named files leave to trust is enforced here: nobody but the producer can write data, and nobody can cut a segment
+// short under those who have it mapped. Control is writable for everybody who has its descriptor.
+//
+// Thread safety: thread-safe.
+#ifndef PYLABHUB_SHM_CHANNEL_SEALED_SEGMENT_H_
+#define PYLABHUB_SHM_CHANNEL_SEALED_SEGMENT_H_
+
+#include "absl/status/statusor.h"
+#include "shm/channel/segment.h"
+#include "shm/channel_config.h"
+#include "shm/os/mapping.h"
+#include "shm/segment_descriptors.h"
+#include "shm/segment_id.h"
+
+namespace pylabhub::shm {
+
+struct SealedSegment {
+  CreatedSegment segment;
+  SegmentDescriptors
+      descriptors;  // to hand over; opened apart from the one that the producer's lock was taken through
+};
+
+// Creates a segment, sealed, with every page reserved, and its producer's lock taken.
+absl::StatusOr<SealedSegment> CreateSealedSegment(const ChannelConfig& config, const SegmentId& segment_id,
+                                                  const SegmentId& predecessor_id);
+
+// Opens the descriptors anew, checks that they are what they should be before anything is mapped, and then maps and checks
+// the segment. kFailedPrecondition if they are not a whole, sealed, sound segment of this version; the message says what
+// they are instead. `control_access` is kReadOnly for who only looks.
+absl::StatusOr<OpenedSegment> OpenSealedSegment(const SegmentDescriptors& descriptors, Access control_access);
+
+}  // namespace pylabhub::shm
+
+#endif  // PYLABHUB_SHM_CHANNEL_SEALED_SEGMENT_H_
