@@ -39,6 +39,9 @@ class ReadSlot {
   // latest.
   uint64_t missed_slots() const { return view_.missed_slots; }
 
+  // All of that at once.
+  const SlotView& view() const { return view_; }
+
   // Compares the payload with the checksum that its producer gave it: kOk, kCorrupt (counted once), kNoChecksum, kForked.
   // Reads the whole payload. For channels of Checksum::kManual; enforced checksums were verified before the slot was
   // handed out. kOk without a slot.
