@@ -17,7 +17,9 @@
 #include "shm/channel/named_segment.h"
 #include "shm/channel/sealed_segment.h"
 #include "shm/channel/succession.h"
+#include "shm/channel/successor_watch.h"
 #include "shm/channel/wait.h"
+#include "shm/channel/waitable.h"
 #include "shm/os/crash_point.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/futex.h"
@@ -108,13 +110,14 @@ struct Attachment {
                 .max_batch = applicant.max_batch}) {}
 };
 
-class DataBlockConsumer::State {
+class DataBlockConsumer::State final : public Waitable {
  public:
   // Without files: for a segment that is handed over.
   State(std::optional<ChannelFiles> files, ConsumerOptions options)
       : files_(std::move(files)), options_(std::move(options)), token_(RandomToken()) {}
 
   ~State() {
+    if (waiter() != nullptr) waiter()->Forget(*this);
     if (forked() || attachment_ == nullptr) return;
     Require(!attachment_->reader.holding(), "a ReadSlot outlives its DataBlockConsumer");
     Detach(std::move(attachment_));
@@ -201,6 +204,37 @@ class DataBlockConsumer::State {
     return std::span(batch_).first(slots);
   }
 
+  bool IsReady() const override {
+    if (gone_ != SlotResult::kOk) return HasSuccessor();
+    const RingReader& ring = attachment_->reader;
+    return !ring.holding() && (ring.IsReady() || producer_is_dead_ || ring.drained());
+  }
+
+  void LookAtPeer() override {
+    if (gone_ != SlotResult::kOk) return LookForSuccessor();
+    if (producer_is_dead_ || attachment_->reader.holding()) return;
+    producer_is_dead_ = !attachment_->segment.ProducerLives();
+    if (!producer_is_dead_) attachment_->reader.RecoverIfLapped();
+  }
+
+  FutexWord BeginSleep() override {
+    RingReader& ring = attachment_->reader;
+    const std::atomic<uint64_t>& stamp = ring.expected_stamp();
+    const FutexWord word = {.word = LowHalf(stamp),
+                            .expected = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed))};
+    // Nothing more comes from a producer that is gone: its successor is waited for.
+    if (gone_ != SlotResult::kOk) return successor_.word().value_or(word);
+    ring.BeginSleep();
+    return word;
+  }
+  void EndSleep() override {
+    if (gone_ == SlotResult::kOk) attachment_->reader.EndSleep();
+  }
+  bool PeerKnowsOfSleeps() const override {
+    return gone_ != SlotResult::kOk || attachment_->reader.producer_knows_of_sleeps();
+  }
+  void CountWait() override { attachment_->reader.CountWait(/*slept=*/true); }
+
   bool forked() const { return generation_ != ForkGeneration(); }
   const Attachment& attachment() const { return *attachment_; }
   RingReader& reader() { return attachment_->reader; }
@@ -245,6 +279,7 @@ class DataBlockConsumer::State {
       anchor->WaitForChange(current, timeout);
       return absl::DeadlineExceededError("");
     }
+    followed_ = current.segment_id;
     const absl::StatusOr<SegmentId> next = SuccessorOf(*files_, own, current.segment_id);
     if (!next.ok()) return next.status();
     return Attach(OpenNamedSegment(*files_, *next, Access::kReadWrite), Successor());
@@ -265,8 +300,12 @@ class DataBlockConsumer::State {
     PYLABHUB_CRASH_POINT("consumer.attach.joined");
     segment->data.Populate();
     auto attachment = std::make_unique<Attachment>(*std::move(segment), *membership, applicant);
+    LetGo();
     std::swap(attachment, attachment_);
     gone_ = SlotResult::kOk;
+    producer_is_dead_ = false;
+    successor_.Close();
+    followed_ = {};
     PYLABHUB_CRASH_POINT("consumer.attach.moved");
     if (attachment != nullptr) Detach(std::move(attachment));
     PYLABHUB_CRASH_POINT("consumer.attach.done");
@@ -285,11 +324,27 @@ class DataBlockConsumer::State {
 
   // True if nothing more will come from this segment: the producer said so, or the kernel does.
   bool ProducerGone() {
-    if (attachment_->reader.drained()) return true;
+    if (attachment_->reader.drained() || producer_is_dead_) return true;
     if (!liveness_.Due()) return false;
     if (!attachment_->segment.ProducerLives()) return true;
     attachment_->reader.RecoverIfLapped();
     return false;
+  }
+
+  // True if the channel has gone on with a segment that Follow has not tried yet: where it failed, the caller knows.
+  bool HasSuccessor() const {
+    const SegmentId current = successor_.Current();
+    return !current.is_nil() && current != attachment_->segment.data_view.segment_id && current != followed_;
+  }
+
+  void LookForSuccessor() {
+    if (!successor_.IsStale()) return;
+    LetGo();
+    successor_.Reopen();
+  }
+
+  void LetGo() {
+    if (waiter() != nullptr) waiter()->LetGo(*this);
   }
 
   template <typename Found>
@@ -312,8 +367,11 @@ class DataBlockConsumer::State {
   uint64_t token_;
   std::unique_ptr<Attachment> attachment_;
   LivenessTimer liveness_;
-  SlotResult gone_ = SlotResult::kOk;  // or how the producer of this segment went
   std::vector<SlotView> batch_;
+  SlotResult gone_ = SlotResult::kOk;  // or how the producer of this segment went, as Acquire has said
+  bool producer_is_dead_ = false;      // the kernel said so, to a WaitSet
+  SuccessorWatch successor_{files_};   // open while a WaitSet waits for the next producer
+  SegmentId followed_;                 // the last segment that Follow tried
   uint64_t generation_ = ForkGeneration();
 };
 
@@ -385,6 +443,8 @@ bool DataBlockConsumer::ProducerIsAlive() const {
   const bool closed = segment.data_view.header->wait.closed_at.load(std::memory_order_acquire) != 0;
   return !closed && segment.ProducerLives();
 }
+
+Waitable* DataBlockConsumer::waitable() { return state_->forked() ? nullptr : state_.get(); }
 
 const ChannelConfig& DataBlockConsumer::config() const {
   return state_->attachment().segment.data_view.config;

@@ -36,6 +36,9 @@
 
 namespace pylabhub::shm {
 
+class Waitable;
+class WaitSet;
+
 struct ConsumerOptions {
   // Without one: kLatest for a kLatestOnly channel, kNext for the others.
   std::optional<ReadOrder> order = std::nullopt;
@@ -61,7 +64,7 @@ struct ConsumerStats {
   uint64_t received_slots = 0;
   uint64_t received_bytes = 0;
   uint64_t missed_slots = 0;
-  uint64_t waits = 0;          // Acquires that found nothing to read
+  uint64_t waits = 0;          // Acquires that found nothing to read, and waits of its WaitSet that slept
   uint64_t sleeps = 0;         // waits that went to the kernel
   uint64_t corrupt_slots = 0;  // answered with kCorrupt
 };
@@ -131,7 +134,10 @@ class DataBlockConsumer {
   ConsumerStats Stats() const;
 
  private:
+  friend class WaitSet;
   class State;
+  // For a WaitSet; none in a child of fork().
+  Waitable* waitable();
   explicit DataBlockConsumer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -142,6 +142,13 @@ void Anchor::WaitForChange(const Current& seen, absl::Duration timeout) const {
   FutexWait(reinterpret_cast<const uint32_t*>(&block()->publications), seen.publications, timeout);
 }
 
+FutexWord Anchor::word() const {
+  return {.word = reinterpret_cast<const uint32_t*>(&block()->publications),
+          .expected = block()->publications.load(std::memory_order_acquire)};
+}
+
+bool Anchor::HasItsName() const { return HasTheName(mapping_.fd(), path_); }
+
 void Anchor::Publish(const SegmentId& segment_id) {
   const uint32_t next = block()->publications.load(std::memory_order_relaxed) + 1;
   block()->segment_ids[next & 1] = segment_id;
@@ -180,7 +187,7 @@ bool Anchor::TryLockAsProducer() const {
 
 void Anchor::Remove() const {
   PYLABHUB_CRASH_POINT("anchor.remove.begun");
-  if (HasTheName(mapping_.fd(), path_)) unlink(path_.c_str());
+  if (HasItsName()) unlink(path_.c_str());
   PYLABHUB_CRASH_POINT("anchor.remove.unlinked");
 }
 

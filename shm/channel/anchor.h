@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shm/channel/channel_files.h"
+#include "shm/os/futex.h"
 #include "shm/os/mapping.h"
 #include "shm/segment/layout.h"
 #include "shm/segment_id.h"
@@ -42,6 +43,10 @@ class Anchor {
   bool IsLocked() const;
   // Sleeps until the current segment is another one than `seen` says, at most `timeout`. May return early.
   void WaitForChange(const Current& seen, absl::Duration timeout) const;
+  // The word that changes with the current segment, and what it holds now: for waiting on other words too.
+  FutexWord word() const;
+  // False if the file has been removed, or another one has its name by now.
+  bool HasItsName() const;
 
   // For the holder of the lock: makes `segment_id` current, in one step, and wakes those who wait for it.
   void Publish(const SegmentId& segment_id);

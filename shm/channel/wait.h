@@ -26,12 +26,15 @@ class Wait {
   // Begins now, and ends after `timeout`.
   Wait(const WaitOptions& options, absl::Duration timeout);
 
+  // How often to look between two looks at the clock, if a look is one at a cache line that nobody changes.
+  static constexpr int kLooksPerClockRead = 64;
+
   // Calls `ready` until it returns true, or the time to spin or the whole wait is over. At least once.
   template <typename Ready>
-  bool Spin(Ready ready) {
+  bool Spin(Ready ready, int looks_per_clock_read = kLooksPerClockRead) {
     const Clock::time_point until = SpinEnd();
     for (;;) {
-      for (int i = 0; i < kLooksPerClockRead; ++i) {
+      for (int i = 0; i < looks_per_clock_read; ++i) {
         if (ready()) return true;
         // Not a pause instruction: on recent processors it takes as long as a round trip between two cores.
         std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -50,8 +53,6 @@ class Wait {
   }
 
  private:
-  static constexpr int kLooksPerClockRead = 64;
-
   Clock::time_point SpinEnd() const;
 
   Clock::time_point start_;

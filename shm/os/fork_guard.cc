@@ -40,6 +40,9 @@ struct Registry {
   }
 };
 
+// Forks are counted from the start, not from the first descriptor.
+[[maybe_unused]] const Registry& registry_from_the_start = Registry::Get();
+
 }  // namespace
 
 UniqueFd::UniqueFd(int fd) : fd_(fd), generation_(ForkGeneration()) {

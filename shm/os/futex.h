@@ -5,7 +5,9 @@
 #ifndef PYLABHUB_SHM_OS_FUTEX_H_
 #define PYLABHUB_SHM_OS_FUTEX_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "absl/time/time.h"
 
@@ -17,6 +19,19 @@ void FutexWait(const uint32_t* word, uint32_t expected, absl::Duration timeout);
 
 // Wakes everybody who sleeps on `word`; the number of those who did.
 int FutexWakeAll(const uint32_t* word);
+
+// A word to sleep on, and what it holds as long as there is no reason to wake up.
+struct FutexWord {
+  const uint32_t* word = nullptr;
+  uint32_t expected = 0;
+};
+// The most that FutexWaitAny takes.
+inline constexpr size_t kMaxFutexWords = 128;
+
+// Sleeps until a FutexWake on any of `words`, at most `timeout`; not at all if one of them is not as expected. May
+// return early. False if the kernel or a sandbox refuses to let a thread sleep on more than one word: that is not
+// slept then. One word alone is never refused.
+bool FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout);
 
 }  // namespace pylabhub::shm
 

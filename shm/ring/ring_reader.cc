@@ -144,13 +144,27 @@ void RingReader::SkipLap() {
   PYLABHUB_CRASH_POINT("reader.lap.skipped");
 }
 
+bool RingReader::IsReady() const {
+  // Relaxed, here and below: nothing is read because of it; TryAcquire looks again.
+  if (access_ != Access::kInPlace && record_->cut_off_state.load(std::memory_order_relaxed) == state_)
+    return true;
+  if (order_ == ReadOrder::kLatest) return FindNewest() > expected_;
+  if (corrupt_unreported_) return true;
+  const uint64_t stamp = cell()->stamp.load(std::memory_order_relaxed);
+  return stamp == expected_ + 1 || WasLapped(stamp);
+}
+
+uint64_t RingReader::FindNewest() const {
+  // The expected slot's own cell is polled, not head: that line is the producer's alone while nothing
+  // comes. And a slot is committed by its stamp, whether or not its producer lived to move head.
+  const uint64_t stamp = CellOf(expected_)->stamp.load(std::memory_order_acquire);
+  if (stamp != kNoSlot && stamp <= expected_) return stamp;
+  return std::max(head(), stamp == expected_ + 1 ? stamp : 0);
+}
+
 SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    // The expected slot's own cell is polled, not head: that line is the producer's alone while nothing
-    // comes. And a slot is committed by its stamp, whether or not its producer lived to move head.
-    const uint64_t stamp = CellOf(expected_)->stamp.load(std::memory_order_acquire);
-    if (stamp != kNoSlot && stamp <= expected_) return SlotResult::kTimeout;
-    const uint64_t newest = std::max(head(), stamp == expected_ + 1 ? stamp : 0);
+    const uint64_t newest = FindNewest();
     if (newest <= expected_) return SlotResult::kTimeout;
     const SlotDescriptor* const cell = CellOf(newest - 1);
     // Acquire, edge A. Another stamp: the producer has moved on, and so does the reader.

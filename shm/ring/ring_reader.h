@@ -85,6 +85,9 @@ class RingReader {
   SlotResult TryAcquireBatch(std::span<SlotView> slots, size_t* taken);
   bool holding() const { return held_count_ != 0; }
   uint32_t max_batch() const { return static_cast<uint32_t>(held_.size()); }
+  // True if TryAcquire would answer something else than kTimeout now: a look that takes nothing, for who waits on many
+  // channels. By the time of the TryAcquire an overwriting producer may have overtaken it.
+  bool IsReady() const;
 
   // Gives every held slot back. kOverrun if one changed while it was held; kForked, in a child that was forked
   // meanwhile, touches nothing.
@@ -145,6 +148,8 @@ class RingReader {
 
   SlotResult TryAcquireNext(SlotView* slot);
   SlotResult TryAcquireLatest(SlotView* slot);
+  // The number after the newest slot's; at most expected_ if there is nothing new.
+  uint64_t FindNewest() const;
   bool WasLapped(uint64_t stamp) const;
   bool IsBehind() const;
   void SkipLap();

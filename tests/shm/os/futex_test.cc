@@ -7,6 +7,7 @@
 #include <atomic>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "shm/os/mapping.h"
@@ -50,6 +51,26 @@ TEST(FutexTest, EverySleeperIsWokenAndCounted) {
   FutexWakeAll(plain);
   first.join();
   second.join();
+}
+
+TEST(FutexTest, ASleepOnManyWordsEndsWithEachOfThemAndAtItsDeadline) {
+  std::atomic<uint32_t> words[kMaxFutexWords] = {};
+  std::vector<FutexWord> slept_on;
+  for (const auto& word : words) slept_on.push_back({.word = reinterpret_cast<const uint32_t*>(&word)});
+  if (!FutexWaitAny(slept_on, absl::Milliseconds(1))) GTEST_SKIP() << "this system refuses futex_waitv";
+  for (auto& word : words) {
+    std::thread changer([&] {
+      word = 1;
+      while (FutexWakeAll(reinterpret_cast<const uint32_t*>(&word)) == 0 && word == 1)
+        std::this_thread::yield();
+    });
+    const absl::Time start = absl::Now();
+    EXPECT_TRUE(FutexWaitAny(slept_on, kPatience));
+    EXPECT_LT(absl::Now() - start, kPatience / 2);
+    word = 0;
+    changer.join();
+  }
+  EXPECT_TRUE(FutexWaitAny(slept_on, -absl::Seconds(1)));
 }
 
 TEST(FutexTest, AReaderOfAnotherProcessSleepsOnAReadOnlyMapping) {

@@ -15,6 +15,7 @@
 
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
+#include "shm/wait_set.h"
 #include "tests/shm/reference_channel.h"
 #include "tests/support/seed.h"
 #include "tests/support/shm_folder.h"
@@ -32,9 +33,12 @@ int Steps() {
 
 struct Attached {
   Attached(std::unique_ptr<DataBlockConsumer> opened, std::shared_ptr<ReferenceChannel::Consumer> joined)
-      : block(std::move(opened)), reference(std::move(joined)) {}
+      : block(std::move(opened)), reference(std::move(joined)) {
+    EXPECT_TRUE(alone.Add(*block).ok());
+  }
 
   std::unique_ptr<DataBlockConsumer> block;
+  WaitSet alone;  // knows beforehand whether Acquire will have something
   std::shared_ptr<ReferenceChannel::Consumer> reference;
   std::optional<ReadSlot> held;
   ReferenceChannel::Payload held_payload;
@@ -140,9 +144,11 @@ class Episode {
 
   // `otherwise`: what is answered if there is no slot.
   void Acquire(Attached& consumer, SlotResult otherwise) {
+    const WaitOutcome outcome = consumer.alone.Wait(absl::ZeroDuration()).outcome;
     ReadSlot slot = consumer.block->Acquire(absl::ZeroDuration());
     std::optional<ReferenceChannel::Read> expected = reference_.Acquire(*consumer.reference);
     ASSERT_EQ(slot.result(), expected ? SlotResult::kOk : otherwise);
+    ASSERT_EQ(outcome, slot.result() == SlotResult::kTimeout ? WaitOutcome::kTimeout : WaitOutcome::kReady);
     if (!slot) {
       ++timeouts_;
       return;

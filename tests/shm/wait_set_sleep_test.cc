@@ -1,0 +1,305 @@
+// How a WaitSet sleeps and is woken: on many channels, in every policy, and where a sandbox refuses futex_waitv.
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "shm/data_block_consumer.h"
+#include "shm/data_block_producer.h"
+#include "shm/wait_set.h"
+#include "tests/shm/channel_bundle.h"
+#include "tests/support/child_process.h"
+#include "tests/support/seed.h"
+#include "tests/support/stamped_slots.h"
+
+namespace pylabhub::shm {
+namespace {
+
+using ::pylabhub::testing::ChildProcess;
+using ::pylabhub::testing::IsStamped;
+using ::pylabhub::testing::Seed;
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+constexpr WaitOptions kSleepAtOnce = {.spin = absl::ZeroDuration()};
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kSlower = 10;
+#else
+constexpr int kSlower = 1;
+#endif
+
+// From now on the kernel answers `error` to these system calls of this thread and of those that it starts.
+bool Refuse(std::initializer_list<int> calls, int error) {
+  std::vector<sock_filter> program = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const int call : calls) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(error)));
+  }
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  const sock_fprog filter = {.len = static_cast<uint16_t>(program.size()), .filter = program.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+std::ptrdiff_t CountThreads() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+// Writes a slot into the channel that it is asked for, from a thread of its own.
+class Writer {
+ public:
+  explicit Writer(ChannelBundle& channels)
+      : channels_(channels), thread_([this] {
+          for (int served = 0;; ++served) {
+            asked_.wait(served);
+            if (wanted_ == kStop) return;
+            channels_.Put(wanted_);
+            served_ = served + 1;
+            served_.notify_one();
+          }
+        }) {}
+  ~Writer() {
+    Ask(kStop);
+    thread_.join();
+  }
+  void Ask(size_t channel) {
+    AwaitServed();
+    wanted_ = channel;
+    asked_.fetch_add(1);
+    asked_.notify_one();
+  }
+  // Returns when it has nothing to do with any producer any more.
+  void AwaitServed() {
+    for (int served = served_; served != asked_; served = served_) served_.wait(served);
+  }
+
+ private:
+  static constexpr size_t kStop = SIZE_MAX;
+  ChannelBundle& channels_;
+  size_t wanted_ = 0;
+  std::atomic<int> asked_ = 0;
+  std::atomic<int> served_ = 0;
+  std::thread thread_;
+};
+
+// Asks for slots in channels at random, each of which the set has to tell. Returns how long half of them took at the most;
+// a wake that is lost takes 10 ms, which is when the set looks by itself.
+std::chrono::nanoseconds MedianWake(ChannelBundle& channels, WaitSet& set, Writer& writer, int rounds) {
+  std::mt19937_64 random(Seed());
+  std::vector<std::chrono::nanoseconds> times;
+  for (int round = 0; round < rounds; ++round) {
+    const size_t channel = random() % channels.size();
+    const auto start = std::chrono::steady_clock::now();
+    writer.Ask(channel);
+    const WaitResult next = set.Wait(kPatience);
+    times.push_back(std::chrono::steady_clock::now() - start);
+    if (next.outcome != WaitOutcome::kReady || next.key != channel ||
+        channels.Take(channel) != SlotResult::kOk)
+      return kPatience / absl::Nanoseconds(1) * std::chrono::nanoseconds(1);
+  }
+  std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
+  return times[rounds / 2];
+}
+constexpr std::chrono::milliseconds kWellBelowASlice{5};
+
+class WaitSetPolicyTest : public ::testing::TestWithParam<Policy> {};
+
+TEST_P(WaitSetPolicyTest, ASleeperIsWokenByEveryMember) {
+  ChannelBundle channels(5, GetParam());
+  WaitSet set(kSleepAtOnce);
+  channels.JoinAll(set);
+  Writer writer(channels);
+  EXPECT_LT(MedianWake(channels, set, writer, 1000), kWellBelowASlice);
+  EXPECT_EQ(CountThreads(), 2) << "the writer, and no thread of the set's";
+  uint64_t sleeps = 0;
+  for (size_t i = 0; i < channels.size(); ++i) sleeps += channels.consumer(i).Stats().sleeps;
+  EXPECT_GT(sleeps, 100u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, WaitSetPolicyTest,
+                         ::testing::Values(Policy::kLatestOnly, Policy::kPublishSubscribe,
+                                           Policy::kSingleReader, Policy::kSyncReader),
+                         [](const auto& info) { return std::string(NameOf(info.param)); });
+
+TEST(WaitSetSleepTest, TwoHundredMembersWakeASleeperAndTheThreadForThemEndsWithTheSet) {
+  ChannelBundle channels(200);
+  Writer writer(channels);
+  {
+    WaitSet set(kSleepAtOnce);
+    channels.JoinAll(set);
+    EXPECT_LT(MedianWake(channels, set, writer, 1000), kWellBelowASlice);
+    EXPECT_EQ(CountThreads(), 3) << "one for the 73 that do not fit into one futex_waitv";
+    for (size_t i = 100; i < 200; ++i) channels.Leave(i);
+    EXPECT_EQ(set.size(), 100u);
+    EXPECT_EQ(set.Wait(absl::Milliseconds(1)).outcome, WaitOutcome::kTimeout);
+    EXPECT_EQ(CountThreads(), 2) << "the rest fits";
+  }
+  EXPECT_EQ(CountThreads(), 2);
+}
+
+TEST(WaitSetSleepTest, ASleeperHearsOfACloseOfADeathAndOfTheNextProducer) {
+  ChannelBundle channels(2);
+  ChildProcess successor([&](const ChildProcess::Line& parent) {
+    parent.Await();
+    auto producer = channels.Create(1);
+    parent.Await();
+    return 1;
+  });
+  WaitSet set(kSleepAtOnce);
+  channels.JoinAll(set);
+  std::thread closer([&] { channels.Close(1); });
+  EXPECT_EQ(set.Wait(kPatience).key, 1u);
+  closer.join();
+  EXPECT_EQ(channels.Take(1), SlotResult::kProducerClosed);
+
+  successor.line().Signal();
+  EXPECT_EQ(set.Wait(kPatience).key, 1u);
+  ASSERT_TRUE(channels.consumer(1).Follow(kPatience).ok());
+  EXPECT_EQ(set.Wait(absl::Milliseconds(1)).outcome, WaitOutcome::kTimeout);
+
+  std::thread killer([&] { successor.Kill(); });
+  EXPECT_EQ(set.Wait(kPatience).key, 1u);
+  EXPECT_EQ(channels.Take(1), SlotResult::kProducerDead);
+  killer.join();
+  channels.Reopen(1);
+  EXPECT_EQ(set.Wait(kPatience).key, 1u);
+  EXPECT_TRUE(channels.consumer(1).Follow(absl::ZeroDuration()).ok());
+}
+
+// In a child, since a filter stays for the life of a process. What is wrong is said on the child's standard error.
+class WaitSetSandboxTest : public ::testing::TestWithParam<std::tuple<int, size_t>> {};
+
+TEST_P(WaitSetSandboxTest, WhereFutexWaitvIsRefusedAThreadForEachMemberStandsIn) {
+  const auto [error, count] = GetParam();
+  ChildProcess child([&, error = error, count = count](const ChildProcess::Line&) {
+    if (!Refuse({SYS_futex_waitv}, error)) return 77;
+    ChannelBundle channels(count);
+    Writer writer(channels);
+    {
+      WaitSet set(kSleepAtOnce);
+      channels.JoinAll(set);
+      EXPECT_EQ(CountThreads(), 2) << "none before they are needed";
+      EXPECT_LT(MedianWake(channels, set, writer, 500), kWellBelowASlice);
+      EXPECT_EQ(CountThreads(), 2 + static_cast<std::ptrdiff_t>(count));
+
+      // Words go away while threads sleep on them: with a consumer that follows, and with one that leaves.
+      writer.AwaitServed();
+      channels.Close(0);
+      EXPECT_EQ(set.Wait(kPatience).key, 0u);
+      EXPECT_EQ(channels.Take(0), SlotResult::kProducerClosed);
+      EXPECT_EQ(set.Wait(absl::Milliseconds(1)).outcome, WaitOutcome::kTimeout);
+      channels.Reopen(0);
+      EXPECT_EQ(set.Wait(kPatience).key, 0u);
+      EXPECT_TRUE(channels.consumer(0).Follow(absl::ZeroDuration()).ok());
+      channels.Leave(count - 1);
+      EXPECT_EQ(set.Wait(absl::Milliseconds(1)).outcome, WaitOutcome::kTimeout);
+      EXPECT_EQ(CountThreads(), 1 + static_cast<std::ptrdiff_t>(count));
+      writer.Ask(0);
+      EXPECT_EQ(set.Wait(kPatience).key, 0u);
+
+      std::thread waker([&] { set.Wake(); });
+      EXPECT_EQ(channels.Take(0), SlotResult::kOk);
+      EXPECT_EQ(set.Wait(kPatience).outcome, WaitOutcome::kWoken);
+      waker.join();
+    }
+    EXPECT_EQ(CountThreads(), 2) << "they end with the set";
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  const int code = child.Wait();
+  if (code == 77) GTEST_SKIP() << "this system allows no seccomp filter";
+  EXPECT_EQ(code, 0);
+}
+
+TEST_P(WaitSetSandboxTest, WhereThereAreNoThreadsTheSetLooksByItself) {
+  const auto [error, count] = GetParam();
+  ChildProcess child([&, error = error, count = count](const ChildProcess::Line&) {
+    ChannelBundle channels(count);
+    Writer writer(channels);
+    if (!Refuse({SYS_futex_waitv}, error) || !Refuse({SYS_clone, SYS_clone3}, EAGAIN)) return 77;
+    WaitSet set(kSleepAtOnce);
+    channels.JoinAll(set);
+    EXPECT_LT(MedianWake(channels, set, writer, 100), kWellBelowASlice);
+    EXPECT_EQ(CountThreads(), 2);
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  const int code = child.Wait();
+  if (code == 77) GTEST_SKIP() << "this system allows no seccomp filter";
+  EXPECT_EQ(code, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Refusals, WaitSetSandboxTest,
+                         ::testing::Values(std::tuple(ENOSYS, size_t{3}), std::tuple(EPERM, size_t{3}),
+                                           std::tuple(ENOSYS, size_t{150})),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param) == ENOSYS ? "Enosys" : "Eperm") +
+                                  std::to_string(std::get<1>(info.param));
+                         });
+
+// Writers as fast as they go, or in bursts, and one reader of them all.
+class WaitSetStressTest : public ::testing::TestWithParam<absl::Duration> {};
+
+TEST_P(WaitSetStressTest, EverySlotOfEveryChannelIsReadInOrder) {
+  constexpr uint64_t kSlots = 60'000 / kSlower;
+  ChannelBundle channels(0);
+  for (const Policy policy :
+       {Policy::kSyncReader, Policy::kSingleReader, Policy::kPublishSubscribe, Policy::kLatestOnly})
+    channels.AddChannel(policy);
+  WaitSet set({.spin = GetParam()});
+  for (size_t i = 0; i < channels.size(); ++i)
+    ASSERT_TRUE(set.Add(channels.consumer(i), {.priority = static_cast<int32_t>(i % 2), .key = i}).ok());
+
+  std::vector<std::thread> writers;
+  for (size_t i = 0; i < channels.size(); ++i) {
+    writers.emplace_back([&, i] {
+      std::mt19937_64 random(Seed() + i);
+      for (uint64_t slot = 0; slot < kSlots; ++slot) {
+        channels.Put(i);
+        if (random() % 64 == 0) std::this_thread::yield();
+      }
+      channels.Close(i);
+    });
+  }
+  std::vector<uint64_t> read(channels.size());
+  size_t open = channels.size();
+  uint64_t wrong = 0;
+  while (open > 0) {
+    const WaitResult next = set.Wait(kPatience);
+    ASSERT_EQ(next.outcome, WaitOutcome::kReady);
+    const ReadSlot slot = next.consumer->Acquire(absl::ZeroDuration());
+    if (slot.result() == SlotResult::kProducerClosed) --open;
+    if (!slot) continue;
+    read[next.key] += slot.missed_slots();
+    if (slot.sequence() != read[next.key] || !IsStamped(slot.payload(), slot.sequence())) ++wrong;
+    ++read[next.key];
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(wrong, 0u);
+  for (size_t i = 0; i < channels.size(); ++i) {
+    EXPECT_EQ(read[i], kSlots);
+    EXPECT_TRUE(i >= 2 || channels.consumer(i).Stats().missed_slots == 0) << "the first two are lossless";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Spins, WaitSetStressTest,
+                         ::testing::Values(absl::ZeroDuration(), absl::Microseconds(10)),
+                         [](const auto& info) {
+                           return info.param == absl::ZeroDuration() ? "Sleeping" : "Adaptive";
+                         });
+
+}  // namespace
+}  // namespace pylabhub::shm
