@@ -10,6 +10,7 @@ namespace pylabhub::bench {
 enum class Shape {
   kRoundTrip,    // a message there and the same back, one at a time
   kStream,       // messages one way, lossless, as fast as they go, to every one of the readers
+  kBatches,      // a stream, with several messages acquired, committed and released at once
   kHandoff,      // the same with messages that nobody fills or reads
   kOverwrite,    // messages one way from a writer that never waits, to a reader that is too slow for it
   kCreate,       // making the writing end of a channel, and with it the channel
@@ -35,6 +36,10 @@ struct Bench {
   // Neighbours in the list with the same family are compared with each other, and so are measured in the same rounds.
   // Empty: alone.
   std::string family = {};
+  uint32_t batch_slots = 1;
+  bool checksums = false;
+  // What only pylabhub offers, or a yardstick for it.
+  bool ours_alone = false;
   std::string suite = "data";
 };
 

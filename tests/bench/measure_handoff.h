@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "tests/bench/clock.h"
 #include "tests/bench/exchange.h"
+#include "tests/bench/rate_meter.h"
 #include "tests/bench/shared_memory.h"
 #include "tests/bench/subject.h"
 #include "tests/bench/trial.h"
@@ -38,29 +39,17 @@ absl::StatusOr<Sample> HandOver(Writer& writer, HandoffWords& words, double seco
 
 template <typename Reader>
 absl::StatusOr<Sample> TakeOver(Reader& reader, HandoffWords& words, double seconds) {
-  const uint64_t warm_ticks = NowTicks() + TicksOf(seconds / 10);
-  const uint64_t end_ticks = warm_ticks + TicksOf(seconds);
-  const uint64_t deadline_ticks = end_ticks + TicksOf(kPatienceSeconds);
-  uint64_t first = 0;
-  uint64_t first_ticks = 0;
-  Sample sample;
+  RateMeter meter(seconds);
+  absl::StatusOr<Sample> sample = absl::InternalError("the messages ended too early");
   for (uint64_t received = 1;; ++received) {
-    if (!reader.Read(deadline_ticks, [](const void*) {})) return Silent(received - 1);
+    if (!reader.Read(meter.deadline_ticks(), [](const void*) {})) return Silent(received - 1);
     const uint64_t total = words.total.load(std::memory_order_relaxed);
     if (received > total) return absl::DataLossError("a message came twice");
-    if (received == total) break;
-    if ((received & kHandoffClockMask) != 0 || sample.value != 0) continue;
-    const uint64_t now_ticks = NowTicks();
-    if (first_ticks == 0 && now_ticks >= warm_ticks) {
-      first = received;
-      first_ticks = now_ticks;
-    } else if (first_ticks != 0 && now_ticks >= end_ticks) {
-      const double elapsed_ns = static_cast<double>(now_ticks - first_ticks) * NsPerTick();
-      sample.value = static_cast<double>(received - first) / elapsed_ns * 1e9;
-      words.time_is_up.store(true, std::memory_order_relaxed);
-    }
+    if (received == total) return sample;
+    if ((received & kHandoffClockMask) != 0 || sample.ok() || meter.Note(received)) continue;
+    sample = meter.Rate(received);
+    words.time_is_up.store(true, std::memory_order_relaxed);
   }
-  return sample;
 }
 
 template <typename T>

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "tests/bench/clock.h"
 #include "tests/bench/exchange.h"
+#include "tests/bench/rate_meter.h"
 #include "tests/bench/shared_memory.h"
 #include "tests/bench/subject.h"
 #include "tests/bench/trial.h"
@@ -21,23 +22,11 @@ inline constexpr double kSlowReaderSeconds = 1e-6;
 
 template <typename Writer, typename Size>
 absl::StatusOr<Sample> Outrun(Writer& writer, Size bytes, double seconds) {
-  const uint64_t warm_ticks = NowTicks() + TicksOf(seconds / 10);
-  const uint64_t end_ticks = warm_ticks + TicksOf(seconds);
-  const uint64_t deadline_ticks = end_ticks + TicksOf(kPatienceSeconds);
+  RateMeter meter(seconds);
   const uint64_t mask = ClockMask(bytes);
-  uint64_t first = 0;
-  uint64_t first_ticks = 0;
   for (uint64_t sequence = 0;; ++sequence) {
-    if (!Send(writer, deadline_ticks, bytes, sequence)) return Silent(sequence);
-    if ((sequence & mask) != 0) continue;
-    const uint64_t now_ticks = NowTicks();
-    if (first_ticks == 0 && now_ticks >= warm_ticks) {
-      first = sequence;
-      first_ticks = now_ticks;
-    } else if (first_ticks != 0 && now_ticks >= end_ticks) {
-      const double elapsed_ns = static_cast<double>(now_ticks - first_ticks) * NsPerTick();
-      return Sample{.value = static_cast<double>(sequence - first) / elapsed_ns * 1e9, .tail = 0};
-    }
+    if ((sequence & mask) == 0 && !meter.Note(sequence)) return meter.Rate(sequence);
+    if (!Send(writer, meter.deadline_ticks(), bytes, sequence)) return Silent(sequence);
   }
 }
 

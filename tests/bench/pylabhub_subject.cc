@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,9 +29,11 @@ shm::WaitOptions WaitOptionsOf(Waiting waiting) {
   return {};
 }
 
+constexpr uint32_t kMaxBatch = 16;
+
 class PylabhubTransport {
  public:
-  static constexpr absl::string_view kName = "pylabhub";
+  static constexpr absl::string_view kName = kOurs;
   static bool Carries(const Bench&) { return true; }
   static absl::StatusOr<std::unique_ptr<PylabhubTransport>> Create(const Bench& bench) {
     static int trials = 0;
@@ -43,7 +46,9 @@ class PylabhubTransport {
   class Writer {
    public:
     Writer(std::unique_ptr<shm::DataBlockProducer> producer, uint64_t payload_bytes)
-        : producer_(std::move(producer)), payload_bytes_(payload_bytes) {}
+        : producer_(std::move(producer)), payload_bytes_(payload_bytes) {
+      sizes_.fill(payload_bytes);
+    }
 
     template <typename Fill>
     bool Write(uint64_t /*deadline_ticks*/, Fill fill) {
@@ -53,9 +58,19 @@ class PylabhubTransport {
       return slot.Commit(payload_bytes_) == shm::SlotResult::kOk;
     }
 
+    template <typename Fill>
+    uint32_t WriteBatch(uint64_t /*deadline_ticks*/, uint32_t slots, Fill fill) {
+      shm::WriteBatch batch = producer_->AcquireBatch(slots, kTimeout);
+      const auto count = static_cast<uint32_t>(batch.size());
+      for (uint32_t i = 0; i < count; ++i) fill(batch.payload(i).data(), i);
+      if (count == 0 || batch.Commit({sizes_.data(), count}) != shm::SlotResult::kOk) return 0;
+      return count;
+    }
+
    private:
     std::unique_ptr<shm::DataBlockProducer> producer_;
     const uint64_t payload_bytes_;
+    std::array<size_t, kMaxBatch> sizes_;
   };
 
   class Reader {
@@ -71,6 +86,17 @@ class PylabhubTransport {
       return slot.Release() == shm::SlotResult::kOk;
     }
 
+    template <typename Use>
+    uint32_t ReadBatch(uint64_t /*deadline_ticks*/, uint32_t slots, Use use) {
+      shm::ReadBatch batch = consumer_->AcquireBatch(slots, kTimeout);
+      const auto count = static_cast<uint32_t>(batch.size());
+      for (uint32_t i = 0; i < count; ++i) {
+        if (batch[i].payload.size() != payload_bytes_) return 0;
+        use(batch[i].payload.data(), i);
+      }
+      return batch.Release() == shm::SlotResult::kOk ? count : 0;
+    }
+
     bool LearnsOfTheWritersEnd(uint64_t /*deadline_ticks*/) {
       return consumer_->Acquire(kTimeout).result() == shm::SlotResult::kProducerDead;
     }
@@ -83,19 +109,22 @@ class PylabhubTransport {
   absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(Lane lane) {
     const bool overwrites = bench_.shape == Shape::kOverwrite;
     const auto policy = overwrites ? shm::Policy::kPublishSubscribe : shm::Policy::kSyncReader;
-    auto producer = shm::DataBlockProducer::Create({.channel = NameOf(lane),
-                                                    .policy = policy,
-                                                    .capacity_slots = bench_.capacity_slots,
-                                                    .slot_bytes = bench_.payload_bytes,
-                                                    .min_consumers = bench_.readers},
-                                                   WaitOptionsOf(bench_.waiting));
+    auto producer = shm::DataBlockProducer::Create(
+        {.channel = NameOf(lane),
+         .policy = policy,
+         .capacity_slots = bench_.capacity_slots,
+         .slot_bytes = bench_.payload_bytes,
+         .min_consumers = bench_.readers,
+         .checksum = bench_.checksums ? shm::Checksum::kEnforced : shm::Checksum::kNone},
+        WaitOptionsOf(bench_.waiting));
     if (!producer.ok()) return producer.status();
     return std::make_unique<Writer>(*std::move(producer), bench_.payload_bytes);
   }
 
   absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t /*place*/) {
-    auto consumer = shm::DataBlockConsumer::Open(
-        NameOf(lane), {.open_timeout = kOpenTimeout, .wait = WaitOptionsOf(bench_.waiting)});
+    auto consumer = shm::DataBlockConsumer::Open(NameOf(lane), {.open_timeout = kOpenTimeout,
+                                                                .max_batch = bench_.batch_slots,
+                                                                .wait = WaitOptionsOf(bench_.waiting)});
     if (!consumer.ok()) return consumer.status();
     return std::make_unique<Reader>(*std::move(consumer), bench_.payload_bytes);
   }

@@ -46,6 +46,7 @@ std::vector<Quantity> QuantitiesOf(const Bench& bench) {
     case Shape::kOpen:
       return {{bench.name, "ns", &ValueOf}};
     case Shape::kStream:
+    case Shape::kBatches:
     case Shape::kHandoff:
     case Shape::kOverwrite:
       break;

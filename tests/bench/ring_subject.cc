@@ -3,8 +3,10 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <string>
 
 #include "absl/strings/string_view.h"
+#include "tests/bench/fanout_ring.h"
 #include "tests/bench/shared_memory.h"
 #include "tests/bench/transport.h"
 #include "tests/bench/waiting.h"
@@ -21,18 +23,10 @@ struct alignas(128) Slot {
   char* payload() { return reinterpret_cast<char*>(this) + kLineBytes; }
 };
 
-// What one reader writes, each word in lines of its own.
-struct ReaderWords {
-  alignas(128) std::atomic<uint32_t> read_count{0};
-  alignas(128) std::atomic<uint32_t> sleeps{0};
-};
-
-constexpr uint32_t kMaxReaders = 4;
-
 // One direction, in shared memory, followed by its slots.
 struct Ring {
-  ReaderWords readers[kMaxReaders];
-  alignas(128) std::atomic<uint32_t> writer_sleeps{0};
+  alignas(128) std::atomic<uint32_t> read_count{0};
+  alignas(128) std::atomic<uint32_t> reader_sleeps{0};
 
   Slot& slot(uint64_t index, uint64_t stride) {
     return *reinterpret_cast<Slot*>(reinterpret_cast<char*>(this + 1) + index * stride);
@@ -47,8 +41,6 @@ class RingTransport {
            bench.shape == Shape::kHandoff;
   }
   static absl::StatusOr<std::unique_ptr<RingTransport>> Create(const Bench& bench) {
-    if (bench.readers > kMaxReaders)
-      return absl::InvalidArgumentError("the ring has no place for so many readers");
     const uint64_t stride = (kLineBytes + bench.payload_bytes + 127) / 128 * 128;
     const uint64_t ring_bytes = sizeof(Ring) + bench.capacity_slots * stride;
     absl::StatusOr<SharedMemory> memory = SharedMemory::Create(2 * ring_bytes);
@@ -57,8 +49,7 @@ class RingTransport {
   }
 
   RingTransport(const Bench& bench, SharedMemory memory, uint64_t ring_bytes, uint64_t stride)
-      : memory_(std::move(memory)),
-        shape_{nullptr, stride, bench.capacity_slots - 1, bench.readers, bench.waiting} {
+      : memory_(std::move(memory)), shape_{nullptr, stride, bench.capacity_slots - 1, bench.waiting} {
     for (int lane = 0; lane < 2; ++lane) {
       rings_[lane] = new (memory_.base() + lane * ring_bytes) Ring();
       for (uint32_t i = 0; i < bench.capacity_slots; ++i) {
@@ -72,7 +63,6 @@ class RingTransport {
     Ring* ring;
     uint64_t stride;
     uint32_t mask;  // the capacity, a power of two, less one
-    uint32_t readers;
     Waiting waiting;
 
     Slot& slot(uint32_t sequence) const { return ring->slot(sequence & mask, stride); }
@@ -88,51 +78,23 @@ class RingTransport {
       Slot& slot = end_.slot(next_);
       fill(slot.payload());
       slot.sequence.store(++next_, std::memory_order_release);  // edge A
-      if (end_.waiting != Waiting::kSpin) WakeReaders(slot);
+      if (end_.waiting != Waiting::kSpin) WakeReader(slot);
       return true;
     }
 
    private:
-    // The words of the reader that has read least; read_count_ is how much that is.
-    ReaderWords& FindSlowest() {
-      ReaderWords* slowest = nullptr;
-      for (uint32_t i = 0; i < end_.readers; ++i) {
-        const uint32_t count = end_.ring->readers[i].read_count.load(std::memory_order_acquire);  // edge B
-        if (slowest != nullptr && next_ - count <= next_ - read_count_) continue;
-        slowest = &end_.ring->readers[i];
-        read_count_ = count;
-      }
-      return *slowest;
-    }
-    bool HasRoom() {
-      FindSlowest();
-      return next_ - read_count_ <= end_.mask;
-    }
-
     bool WaitForRoom(uint64_t deadline_ticks) {
-      if (end_.waiting != Waiting::kSleep) return SpinUntil(deadline_ticks, [this] { return HasRoom(); });
-      while (!HasRoom()) {
-        // Relaxed, here and below: the fence orders it; after the sleep it is only a hint.
-        end_.ring->writer_sleeps.store(1, std::memory_order_relaxed);
-        std::atomic_thread_fence(
-            std::memory_order_seq_cst);  // edge D: the sleeper before the look at the counts
-        ReaderWords& slowest = FindSlowest();
-        const bool in_time =
-            next_ - read_count_ <= end_.mask || SleepWhile(slowest.read_count, read_count_, deadline_ticks);
-        end_.ring->writer_sleeps.store(0, std::memory_order_relaxed);
-        if (!in_time) return false;
-      }
-      return true;
+      return SpinUntil(deadline_ticks, [this] {
+        read_count_ = end_.ring->read_count.load(std::memory_order_acquire);  // edge B
+        return next_ - read_count_ <= end_.mask;
+      });
     }
 
-    void WakeReaders(Slot& slot) {
+    void WakeReader(Slot& slot) {
       std::atomic_thread_fence(
-          std::memory_order_seq_cst);  // edge C: the sequence before the look at the sleepers
-      uint32_t sleepers = 0;
+          std::memory_order_seq_cst);  // edge C: the sequence before the look at the sleeper
       // Relaxed: only a hint whom to wake; the fences order it.
-      for (uint32_t i = 0; i < end_.readers; ++i)
-        sleepers += end_.ring->readers[i].sleeps.load(std::memory_order_relaxed);
-      if (sleepers != 0) FutexWake(slot.sequence);
+      if (end_.ring->reader_sleeps.load(std::memory_order_relaxed) != 0) FutexWake(slot.sequence);
     }
 
     const End end_;
@@ -142,8 +104,7 @@ class RingTransport {
 
   class Reader {
    public:
-    Reader(const End& end, uint32_t place)
-        : end_(end), words_(&end.ring->readers[place]), spin_ticks_(TicksOf(kSpinSeconds)) {}
+    explicit Reader(const End& end) : end_(end), spin_ticks_(TicksOf(kSpinSeconds)) {}
 
     template <typename Use>
     bool Read(uint64_t deadline_ticks, Use use) {
@@ -153,8 +114,7 @@ class RingTransport {
       };
       if (!Wait(slot, deadline_ticks, arrived)) return false;
       use(slot.payload());
-      words_->read_count.store(++next_, std::memory_order_release);  // edge B
-      if (end_.waiting == Waiting::kSleep) WakeWriter();
+      end_.ring->read_count.store(++next_, std::memory_order_release);  // edge B
       return true;
     }
 
@@ -165,23 +125,15 @@ class RingTransport {
       if (arrived()) return true;
       if (end_.waiting == Waiting::kAdaptive && SpinUntil(NowTicks() + spin_ticks_, arrived)) return true;
       // Relaxed, here and below: the fence orders it; after the sleep it is only a hint.
-      words_->sleeps.store(1, std::memory_order_relaxed);
+      end_.ring->reader_sleeps.store(1, std::memory_order_relaxed);
       std::atomic_thread_fence(
           std::memory_order_seq_cst);  // edge C: the sleeper before the look at the sequence
       const bool in_time = SleepWhile(slot.sequence, next_ - end_.mask, deadline_ticks);
-      words_->sleeps.store(0, std::memory_order_relaxed);
+      end_.ring->reader_sleeps.store(0, std::memory_order_relaxed);
       return in_time;
     }
 
-    void WakeWriter() {
-      std::atomic_thread_fence(
-          std::memory_order_seq_cst);  // edge D: the count before the look at the sleeper
-      // Relaxed: only a hint.
-      if (end_.ring->writer_sleeps.load(std::memory_order_relaxed) != 0) FutexWake(words_->read_count);
-    }
-
     const End end_;
-    ReaderWords* const words_;
     const uint64_t spin_ticks_;
     uint32_t next_ = 0;
   };
@@ -189,8 +141,8 @@ class RingTransport {
   absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(Lane lane) {
     return std::make_unique<Writer>(EndOf(lane));
   }
-  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t place) {
-    return std::make_unique<Reader>(EndOf(lane), place);
+  absl::StatusOr<std::unique_ptr<Reader>> OpenReader(Lane lane, uint32_t /*place*/) {
+    return std::make_unique<Reader>(EndOf(lane));
   }
 
  private:
@@ -207,6 +159,13 @@ class RingTransport {
 
 }  // namespace
 
-Subject RingSubject() { return TransportSubject<RingTransport>(); }
+Subject RingSubject() {
+  return {.name = std::string(RingTransport::kName),
+          .measures = &RingTransport::Carries,
+          .measure = [](const Bench& bench, const TrialSettings& settings) {
+            return bench.readers == 1 ? MeasureTransport<RingTransport>(bench, settings)
+                                      : MeasureFanoutRing(bench, settings);
+          }};
+}
 
 }  // namespace pylabhub::bench

@@ -17,6 +17,10 @@ namespace {
 // A machine of which others take less than this share of the time has nothing else to do.
 constexpr double kQuietShare = 0.02;
 
+bool TakesPart(const Subject& subject, const Bench& bench) {
+  return subject.measures(bench) && (!bench.ours_alone || subject.name == kOurs);
+}
+
 // Benches that are measured in the same rounds, and every subject's samples of each.
 struct Family {
   struct Member {
@@ -44,7 +48,7 @@ int RunRound(int round, const RunOptions& options, const std::vector<Subject>& s
              Family::Member& member, std::ostream& errors) {
   int failed = 0;
   for (size_t i = 0; i < subjects.size(); ++i) {
-    if (!subjects[i].measures(member.bench)) continue;
+    if (!TakesPart(subjects[i], member.bench)) continue;
     const absl::StatusOr<Sample> sample = subjects[i].measure(member.bench, options.trial);
     if (sample.ok()) {
       member.all[i].samples.push_back(*sample);

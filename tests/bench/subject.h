@@ -13,6 +13,9 @@ namespace pylabhub::bench {
 // The two directions of a round trip. A stream uses kThere alone.
 enum class Lane { kThere, kBack };
 
+// The name of the subject that all this is about.
+inline constexpr char kOurs[] = "pylabhub";
+
 // The machine's own limit (`limit`), a transport of ours, or a peer.
 struct Subject {
   std::string name;

@@ -6,11 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "tests/bench/subject.h"
 
 namespace pylabhub::bench {
 namespace {
 
-constexpr char kOurs[] = "pylabhub";
 constexpr double kUs = 1e3;
 constexpr double kMs = 1e6;
 
@@ -50,9 +50,11 @@ const std::vector<Target>& AllTargets() {
       {"rtt.64B.sleep", kAtMost, 1.10, "limit"},
       {"rtt.64B.adaptive", kAtMost, 1.8, "limit"},
       {"rtt.4KiB.spin", kAtMost, 1.05, "ring"},
+      {"checksum.4KiB", kAtMost, 1.5, kOurs, "rtt.4KiB.spin"},
       {"rtt.1MiB.spin", kAtMost, 1, "iceoryx"},
       {"stream.64B", kAtLeast, 0.8, "ring"},
       {"stream.64B", kAtLeast, 30, "iceoryx"},
+      {"stream.64B.batch16", kAtLeast, 1.2, kOurs, "stream.64B"},
       {"stream.64KiB", kAtLeast, 1, "iceoryx"},
       {"stream.1MiB", kAtLeast, 1, "iceoryx"},
       {"stream.8MiB", kAtLeast, 1, "iceoryx"},

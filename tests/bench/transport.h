@@ -10,6 +10,8 @@
 //       of bench.readers; waits, within reason, for the writer to be there
 //   bool Writer::Write(deadline_ticks, fill);      fill(void*) writes the message where the transport wants it
 //   bool Reader::Read(deadline_ticks, use);        use(const void*) reads it where the transport has it
+//   uint32_t Writer::WriteBatch(deadline_ticks, slots, fill);   optional; fill(void*, index) for each of those that it
+//   uint32_t Reader::ReadBatch(deadline_ticks, slots, use);     returns, `slots` at most; 0 when the deadline passes
 //   bool Reader::LearnsOfTheWritersEnd(deadline_ticks);   optional; nothing is left to read
 //
 // All wait as Bench::waiting says, and return false when the deadline passes first. Writers and readers are used, and
@@ -23,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tests/bench/measure_batch.h"
 #include "tests/bench/measure_death.h"
 #include "tests/bench/measure_handoff.h"
 #include "tests/bench/measure_opening.h"
@@ -33,6 +36,11 @@
 #include "tests/bench/trial.h"
 
 namespace pylabhub::bench {
+
+template <typename Writer>
+concept WritesBatches = requires(Writer& writer) {
+  writer.WriteBatch(uint64_t{}, uint32_t{}, [](void*, uint32_t) {});
+};
 
 template <typename Reader>
 concept NoticesDeath = requires(Reader& reader) {
@@ -49,6 +57,9 @@ absl::StatusOr<Sample> MeasureTransport(const Bench& bench, const TrialSettings&
       return MeasureRoundTrip(transport, bench, settings);
     case Shape::kStream:
       return MeasureStream(transport, bench, settings);
+    case Shape::kBatches:
+      if constexpr (WritesBatches<typename T::Writer>) return MeasureBatches(transport, bench, settings);
+      break;
     case Shape::kHandoff:
       return MeasureHandoff(transport, bench, settings);
     case Shape::kOverwrite:
