@@ -17,8 +17,10 @@ namespace {
 // Each turn means that somebody removed the channel at that very moment.
 constexpr int kLockAttempts = 100;
 constexpr int kReadAttempts = 1000;
-// How long to wait for somebody who leaves: they take well below a millisecond, unless they are stopped.
+// How long to wait for somebody who leaves: they take well below a millisecond, unless they are stopped, or the machine is
+// very busy. A producer waits longer, since it would take the one who leaves for another producer.
 constexpr absl::Duration kTurnPatience = absl::Milliseconds(50);
+constexpr absl::Duration kProducersPatience = absl::Milliseconds(500);
 
 absl::StatusOr<UniqueFd> OpenOrCreate(const std::string& path, std::optional<gid_t> group) {
   absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadWrite);
@@ -29,7 +31,7 @@ absl::StatusOr<UniqueFd> OpenOrCreate(const std::string& path, std::optional<gid
 // True if somebody who leaves had the turn, and so may have held the producer's lock for a moment.
 bool WaitedForTurn(int fd) {
   if (!ByteIsLocked(fd, kTurnLockByte)) return false;
-  const absl::StatusOr<bool> locked = TryLockByteFor(fd, kTurnLockByte, kTurnPatience);
+  const absl::StatusOr<bool> locked = TryLockByteFor(fd, kTurnLockByte, kProducersPatience);
   if (!locked.ok() || !*locked) return false;
   PYLABHUB_CRASH_POINT("anchor.lock.turn_waited_for");
   UnlockByte(fd, kTurnLockByte);

@@ -269,6 +269,7 @@ bool RingReader::Secure(const SlotDescriptor* cell, const Descriptor& descriptor
   if (WasNotOverwritten(cell, sequence)) return true;
   PYLABHUB_CRASH_POINT("reader.take.overtaken");
   pin.store(0, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("reader.take.unpinned");
   return false;
 }
 

@@ -1,0 +1,444 @@
+#include "tests/chaos/scenario.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "shm/data_block_producer.h"
+#include "tests/chaos/children.h"
+#include "tests/chaos/ledger.h"
+#include "tests/chaos/payload.h"
+#include "tests/chaos/reader.h"
+#include "tests/chaos/vandal.h"
+#include "tests/chaos/writer.h"
+#include "tests/support/shm_folder.h"
+
+namespace pylabhub::chaos {
+namespace {
+
+using shm::Policy;
+
+// Far more than anybody needs, also under a sanitizer on a busy machine: who takes longer is stuck.
+constexpr std::chrono::seconds kPatience{30};
+constexpr absl::Duration kStepTime = absl::Milliseconds(20);
+// For what a script waits for, and need not happen if somebody was killed.
+constexpr absl::Duration kScriptTime = absl::Milliseconds(100);
+constexpr uint32_t kGuestSlots = 7;  // before it leaves and comes back
+constexpr uint32_t kBatchSlots = 3;
+
+// Names of processes: a role's first, and those who take the part of the dead.
+constexpr int kSuccessor = 100;
+constexpr int kReplacement = 101;
+constexpr int kSweeper = 102;
+
+void WaitUntil(const std::function<bool()>& happened, absl::Duration time = kScriptTime) {
+  const absl::Time deadline = absl::Now() + time;
+  while (!happened() && absl::Now() < deadline) usleep(20);
+}
+
+class Scenario {
+ public:
+  Scenario(const Shape& shape, const std::optional<Victim>& victim, const std::vector<std::string>& points)
+      : shape_(shape), victim_(victim), points_(points) {
+    folder_.AllowLeftovers();
+    config_ = {.channel = "crash.point",
+               .policy = shape.policy,
+               .buffering = shape.buffering,
+               .capacity_slots = shape.capacity_slots,
+               .slot_bytes = shape.slot_bytes,
+               .max_consumers = shape.policy == Policy::kSingleReader ? 1u : 4u,
+               .max_pins = shape.script == Script::kPins    ? 1u
+                           : shape.script == Script::kBatch ? 2 * kBatchSlots
+                                                            : 0u,
+               .min_consumers = has_resident() && shape.script != Script::kPins ? 2u : 1u,
+               .reservation_ttl = absl::Minutes(1),
+               .directory = folder_.path()};
+    config_ = config_.WithDefaults();
+  }
+
+  Outcome Play() {
+    StartRole(Role::kFirstProducer);
+    StartRole(Role::kGuest);
+    if (has_resident()) StartRole(Role::kResident);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!children_.empty()) {
+      const std::optional<Children::End> end = children_.WaitForOne(deadline);
+      if (end.has_value()) {
+        Judge(*end);
+        continue;
+      }
+      for (int name = 0; name <= kSweeper; ++name) {
+        if (children_.Runs(name)) Fault(absl::StrCat(NameOfProcess(name), " is stuck"));
+      }
+      children_.KillAll();
+    }
+    Sweep();
+    EndOrphan();
+    JudgeLedger();
+    return std::move(outcome_);
+  }
+
+ private:
+  bool has_resident() const { return shape_.policy != Policy::kSingleReader; }
+  uint32_t slots() const {
+    const bool needs_time = shape_.script == Script::kLap || shape_.script == Script::kCalm;
+    return needs_time ? 6 * shape_.capacity_slots + 64 : 4 * shape_.capacity_slots + 16;
+  }
+
+  static std::string NameOfProcess(int name) {
+    if (name < static_cast<int>(kRoles)) return NameOf(static_cast<Role>(name));
+    return name == kSuccessor ? "successor" : name == kReplacement ? "replacement" : "sweeper";
+  }
+
+  void Fault(const std::string& what) { outcome_.faults.push_back(what); }
+
+  void StartRole(Role role) {
+    children_.Start(static_cast<int>(role), [this, role] {
+      std::vector<AtPoint> plan = PlanOf(role);
+      if (victim_.has_value() && victim_->role == role) {
+        plan.push_back({victim_->point, victim_->passing, [this] { Die(victim_->death, *orphan_); }});
+      }
+      WatchCrashPoints(points_, passings_->of_role[static_cast<size_t>(role)], std::move(plan));
+      return IsProducer(role) ? Produce(role == Role::kNextProducer)
+                              : Consume(role == Role::kGuest, role == Role::kResident);
+    });
+  }
+
+  // A process that takes the part of a dead one, to the end.
+  void StartInstead(int name) {
+    children_.Start(name, [this, name] {
+      return name == kSuccessor ? Produce(/*follows=*/true) : Consume(false, false);
+    });
+  }
+
+  void Judge(const Children::End& end) {
+    const bool is_victim = victim_.has_value() && end.name == static_cast<int>(victim_->role);
+    const int deadly = is_victim && victim_->death == Death::kAbort ? SIGABRT : SIGKILL;
+    const bool died = is_victim && end.signal == deadly;
+    outcome_.victim_died = outcome_.victim_died || died;
+    if (!died && end.exit_code != 0) {
+      Fault(absl::StrCat(NameOfProcess(end.name), " ended with ", end.exit_code, ", signal ", end.signal));
+    }
+    const bool consumed = end.name == static_cast<int>(Role::kGuest) ||
+                          end.name == static_cast<int>(Role::kResident) || end.name == kReplacement;
+    if (consumed && died) StartInstead(kReplacement);
+    if (consumed) return;
+    if (end.name == static_cast<int>(Role::kFirstProducer)) {
+      StartRole(Role::kNextProducer);
+    } else if (died) {
+      StartInstead(kSuccessor);
+    } else {
+      ledger_->no_more_producers.store(1);
+    }
+  }
+
+  int Produce(bool follows) {
+    if (shape_.script == Script::kDoorway && follows) {
+      WaitUntil([this] { return CountPassings("channel.leave.locked_as_producer") != 0; });
+    }
+    if (shape_.script == Script::kRefusal && !AskForTooMuch()) return 2;
+    const uint32_t generation = ledger_->NewGeneration();
+    ProducerRecord& record = ledger_->of_generation(generation);
+    Writer writer(record, generation);
+    if (absl::Status status = writer.Create(config_, Waits()); !status.ok()) {
+      record.fault.Say(status.ToString());
+      return 3;
+    }
+    for (uint32_t i = 0; i < slots(); ++i) {
+      if (i == slots() / 4 && writer.PutAndAbort(absl::FromChrono(kPatience)) != shm::SlotResult::kOk)
+        return 4;
+      BeforeSlot(i);
+      const shm::SlotResult result = Put(writer, i);
+      if (result == shm::SlotResult::kOk) continue;
+      record.fault.Say(absl::StrCat("slot ", i, ": ", std::string(shm::NameOf(result))));
+      return 5;
+    }
+    return 0;
+  }
+
+  shm::SlotResult Put(Writer& writer, uint32_t i) const {
+    const absl::Duration patience = absl::FromChrono(kPatience);
+    if (shape_.script != Script::kBatch) return writer.Put(PayloadBytes(i), patience);
+    const std::array<size_t, kBatchSlots> sizes = {PayloadBytes(i), PayloadBytes(i + 1), PayloadBytes(i + 2)};
+    return writer.PutBatch(sizes, patience);
+  }
+
+  bool AskForTooMuch() const {
+    shm::ChannelConfig config = config_;
+    config.slot_bytes = shm::kMaxSlotBytes;
+    config.capacity_slots =
+        shape_.buffering == shm::Buffering::kRingBuffer ? shm::kMaxCapacitySlots : config.capacity_slots;
+    config.max_pins = 1024;
+    return absl::IsResourceExhausted(shm::DataBlockProducer::Create(config).status());
+  }
+
+  size_t PayloadBytes(uint32_t i) const {
+    const size_t most = shape_.slot_bytes / sizeof(uint64_t) * sizeof(uint64_t);
+    const size_t less = i * 24 % (most - kMinPayloadBytes + 8);
+    return i % 3 == 0 ? most : kMinPayloadBytes + less / 8 * 8;
+  }
+
+  // What a script wants a producer to wait for.
+  void BeforeSlot(uint32_t i) {
+    if (shape_.script == Script::kLap && i == slots() / 2) {
+      WaitUntil([this] { return CountPassings("reader.take.descriptor_read") >= kOvertakenSlot; });
+    }
+    if (shape_.script == Script::kCalm && i > slots() / 3) {
+      WaitUntil([this, i] { return MostReleased() + 4 > i; }, absl::Milliseconds(1));
+    }
+  }
+
+  int Consume(bool comes_and_goes, bool is_resident) {
+    Reader reader(*ledger_, config_, Options(is_resident));
+    uint32_t got = 0;
+    for (;;) {
+      // Before the step: what it finds is then final.
+      const bool over = ledger_->no_more_producers.load() != 0;
+      switch (reader.Next(kStepTime)) {
+        case Reader::Step::kFailed:
+          return 6;
+        case Reader::Step::kSlot:
+          if (++got == kGuestSlots && comes_and_goes) reader.Leave();
+          break;
+        case Reader::Step::kEnded:
+          if (shape_.script == Script::kDoorway) reader.Leave();
+          break;
+        case Reader::Step::kNothing:
+          if (over && reader.waits_for_producer()) return 0;
+          break;
+        case Reader::Step::kMoved:
+          break;
+      }
+    }
+  }
+
+  shm::ConsumerOptions Options(bool is_resident) const {
+    shm::ConsumerOptions options;
+    options.order = shape_.policy == Policy::kLatestOnly ? shm::ReadOrder::kLatest : shm::ReadOrder::kNext;
+    options.wait = Waits();
+    if (shape_.script == Script::kBatch) options.max_batch = kBatchSlots;
+    if (!is_resident) return options;
+    if (shape_.script == Script::kDropped) options.when_slow = shm::WhenSlow::kDropBacklog;
+    if (shape_.script == Script::kCutOff) options.when_slow = shm::WhenSlow::kCutOff;
+    options.patience = absl::Milliseconds(2);
+    return options;
+  }
+
+  // Everybody sleeps as soon as it can; but for the calm, where they spin.
+  shm::WaitOptions Waits() const {
+    return {.spin = shape_.script == Script::kCalm ? absl::Milliseconds(1) : absl::ZeroDuration()};
+  }
+
+  std::vector<AtPoint> PlanOf(Role role) {
+    switch (shape_.script) {
+      case Script::kDoorway:
+        if (IsProducer(role)) return {};
+        return {{"channel.leave.locked_as_producer", 1, [this] {
+                   WaitUntil([this] { return ledger_->producers.load() > 1 && IsBeingCreated(2); });
+                   usleep(2000);
+                 }}};
+      case Script::kLap:
+        if (role != Role::kResident) return {};
+        return {{"reader.take.descriptor_read", kOvertakenSlot, [this] {
+                   const uint64_t lap = Newest().attempted.load() + 3 * shape_.capacity_slots;
+                   WaitUntil([this, lap] { return Newest().attempted.load() >= lap; });
+                 }}};
+      case Script::kFutileWake:
+      case Script::kCalm:
+        if (IsProducer(role)) return {};
+        return {{"consumer.sleep.about_to", 2,
+                 [this] {
+                   const uint64_t seen = Newest().attempted.load();
+                   WaitUntil([this, seen] { return Newest().attempted.load() > seen + 1; });
+                 }},
+                {"caller.holds_slot", 5, [this] {
+                   WaitUntil([this] { return CountPassings("producer.sleep.may_sleep_said") != 0; });
+                 }}};
+      case Script::kDropped:
+      case Script::kCutOff:
+        if (role != Role::kResident) return {};
+        return {{"caller.holds_slot", 3, [this] {
+                   WaitUntil([this] {
+                     return CountPassings("ring.slow.dropped") + CountPassings("ring.slow.cut_off") != 0;
+                   });
+                 }}};
+      case Script::kDamage:
+        if (!IsProducer(role)) return {};
+        return {{"ring.commit.chunk_named", 3, [this] { SpoilDescriptor(config_, 2); }},
+                {"ring.commit.chunk_named", 4, [this] { SpoilDescriptor(config_, 3); }}};
+      default:
+        return {};
+    }
+  }
+
+  bool IsBeingCreated(uint32_t generation) {
+    return ledger_->of_generation(generation).create_began_ns.load() != 0;
+  }
+  ProducerRecord& Newest() { return ledger_->of_generation(std::max(ledger_->producers.load(), 1u)); }
+
+  // By one consumer.
+  uint64_t MostReleased() {
+    uint64_t released = 0;
+    for (uint32_t i = 0; i < ledger_->consumers.load(); ++i)
+      released = std::max(released, ledger_->consumer[i].released.load());
+    return released;
+  }
+
+  uint32_t CountPassings(const std::string& point) const {
+    const size_t index = std::lower_bound(points_.begin(), points_.end(), point) - points_.begin();
+    uint32_t count = 0;
+    for (const Passings& passings : passings_->of_role) count += passings.count[index].load();
+    return count;
+  }
+
+  // The next life of the channel removes all that a crash left.
+  void Sweep() {
+    children_.Start(kSweeper, [this] {
+      const auto producer = shm::DataBlockProducer::Create(config_);
+      return producer.ok() ? 0 : 7;
+    });
+    const std::optional<Children::End> end =
+        children_.WaitForOne(std::chrono::steady_clock::now() + kPatience);
+    if (!end.has_value() || end->exit_code != 0) Fault("no producer can take over in the end");
+    children_.KillAll();
+    for (const std::string& name : folder_.Files()) Fault(absl::StrCat("left behind: ", name));
+  }
+
+  // The child that lived on holds nothing up, so it has been let live until now.
+  void EndOrphan() {
+    const pid_t orphan = orphan_->load();
+    if (orphan == 0) return;
+    if (kill(orphan, SIGKILL) != 0) Fault("the forked child did not outlive its parent");
+    waitpid(orphan, nullptr, 0);
+  }
+
+  void JudgeLedger() {
+    for (uint32_t generation = 1; generation <= ledger_->producers.load(); ++generation) {
+      const ProducerRecord& record = ledger_->of_generation(generation);
+      if (!record.fault.empty()) Fault(absl::StrCat("producer ", generation, ": ", record.fault.str()));
+      if (record.misnumbered.load() != 0) Fault(absl::StrCat("producer ", generation, " got a wrong number"));
+    }
+    for (uint32_t i = 0; i < ledger_->consumers.load(); ++i) {
+      const ConsumerRecord& record = ledger_->consumer[i];
+      outcome_.delivered += record.delivered.load();
+      if (!record.fault.empty()) Fault(absl::StrCat("consumer ", i, ": ", record.fault.str()));
+    }
+    for (size_t role = 0; role < kRoles; ++role) {
+      for (size_t i = 0; i < points_.size(); ++i)
+        outcome_.passings[role].push_back(passings_->of_role[role].count[i].load());
+    }
+  }
+
+  static constexpr uint32_t kOvertakenSlot = 3;
+
+  struct RolePassings {
+    Passings of_role[kRoles];
+  };
+
+  const Shape& shape_;
+  const std::optional<Victim>& victim_;
+  const std::vector<std::string>& points_;
+  testing::ShmFolder folder_;
+  shm::ChannelConfig config_;
+  Shared<Ledger> ledger_;
+  Shared<RolePassings> passings_;
+  Shared<Cell<pid_t>> orphan_;
+  Children children_;
+  Outcome outcome_;
+};
+
+const char* NameOf(Script script) {
+  switch (script) {
+    case Script::kPlain:
+      return "plain";
+    case Script::kRefusal:
+      return "refusal";
+    case Script::kDoorway:
+      return "doorway";
+    case Script::kLap:
+      return "lap";
+    case Script::kFutileWake:
+      return "futile_wake";
+    case Script::kCalm:
+      return "calm";
+    case Script::kPins:
+      return "pins";
+    case Script::kDamage:
+      return "damage";
+    case Script::kBatch:
+      return "batch";
+    case Script::kDropped:
+      return "dropped";
+    case Script::kCutOff:
+      return "cut_off";
+  }
+  return "";
+}
+
+}  // namespace
+
+const char* NameOf(Role role) {
+  switch (role) {
+    case Role::kFirstProducer:
+      return "first producer";
+    case Role::kNextProducer:
+      return "next producer";
+    case Role::kResident:
+      return "resident";
+    case Role::kGuest:
+      return "guest";
+  }
+  return "";
+}
+
+std::string NameOf(const Shape& shape) {
+  return absl::StrCat(std::string(shm::NameOf(shape.policy)), " ", shape.capacity_slots, " x ",
+                      shape.slot_bytes, " ", NameOf(shape.script));
+}
+
+std::vector<Shape> AllShapes() {
+  using shm::Buffering;
+  constexpr uint64_t kInline = 200;
+  constexpr uint64_t kChunk = 8192;
+  std::vector<Shape> shapes;
+  for (Policy policy :
+       {Policy::kLatestOnly, Policy::kPublishSubscribe, Policy::kSingleReader, Policy::kSyncReader}) {
+    for (uint64_t slot_bytes : {kInline, kChunk}) {
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes});
+      shapes.push_back({policy, Buffering::kDoubleBuffer, 2, slot_bytes});
+      shapes.push_back({policy, Buffering::kSingle, 1, slot_bytes});
+      shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kDamage});
+      shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kBatch});
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes, Script::kFutileWake});
+    }
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kRefusal});
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kDoorway});
+    if (policy == Policy::kSyncReader) {
+      for (Script script : {Script::kDropped, Script::kCutOff}) {
+        shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, script});
+        shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, script});
+      }
+    }
+    if (shm::IsLossless(policy)) {
+      shapes.push_back({policy, Buffering::kRingBuffer, 64, kInline, Script::kCalm});
+      continue;
+    }
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kLap});
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kLap});
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kPins});
+  }
+  return shapes;
+}
+
+Outcome Play(const Shape& shape, const std::optional<Victim>& victim,
+             const std::vector<std::string>& points) {
+  return Scenario(shape, victim, points).Play();
+}
+
+}  // namespace pylabhub::chaos
