@@ -1,6 +1,10 @@
 // Memory that processes share, with the descriptor that its locks are taken through. The same for a file in a
 // tmpfs and for a memfd that was handed over: everything above works on a Mapping.
 //
+// From 2 MiB on, memory is mapped where the kernel can use huge pages, and the kernel is asked for them when it is
+// reserved: fewer misses of the address cache, and a fraction of the time that thousands of small pages take to be made
+// and mapped. Where it has none, or refuses, small pages do the same.
+//
 // Thread safety: thread-compatible.
 // Ownership:     owns mapping and descriptor. Not inherited by a forked child, and left out of core dumps.
 #ifndef PYLABHUB_SHM_OS_MAPPING_H_
@@ -18,13 +22,15 @@ namespace pylabhub::shm {
 
 enum class Access { kReadOnly, kReadWrite };
 
+inline constexpr size_t kHugePageBytes = size_t{2} << 20;
+
 class Mapping {
  public:
   Mapping() = default;
   // Maps the whole of `fd` as it is now. kFailedPrecondition if it is empty.
   static absl::StatusOr<Mapping> Of(UniqueFd fd, Access access);
   // Sizes `fd` to `bytes`, reserves every page (so that a full tmpfs is an error here and not a SIGBUS
-  // later), maps it for writing and touches it. kResourceExhausted if there is not enough memory.
+  // later), maps it for writing and touches it. kResourceExhausted if there is not enough memory, with what is free.
   static absl::StatusOr<Mapping> Reserve(UniqueFd fd, size_t bytes);
 
   Mapping(Mapping&& other) noexcept;
