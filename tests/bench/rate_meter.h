@@ -22,14 +22,16 @@ class RateMeter {
   // When to give up waiting for the peer.
   uint64_t deadline_ticks() const { return deadline_ticks_; }
 
-  // Tells the meter how many messages have passed so far; call it now and then. False when the time is up.
+  // Tells the meter how many messages have passed so far; call it now and then. False when the time is up, but not
+  // before it was told twice since the warm-up.
   bool Note(uint64_t messages) {
     const uint64_t now_ticks = NowTicks();
-    if (first_ticks_ == 0 && now_ticks >= warm_ticks_) {
+    if (is_warm()) return now_ticks < end_ticks_;
+    if (now_ticks >= warm_ticks_) {
       first_ = messages;
       first_ticks_ = now_ticks;
     }
-    return now_ticks < end_ticks_;
+    return true;
   }
   bool is_warm() const { return first_ticks_ != 0; }
 
