@@ -224,11 +224,12 @@ class DataBlockConsumer::State final : public Waitable {
                             .expected = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed))};
     // Nothing more comes from a producer that is gone: its successor is waited for.
     if (gone_ != SlotResult::kOk) return successor_.word().value_or(word);
-    ring.BeginSleep();
+    // Nor is there anything to be had before what is held is given back.
+    if (!ring.holding()) ring.BeginSleep();
     return word;
   }
-  void EndSleep() override {
-    if (gone_ == SlotResult::kOk) attachment_->reader.EndSleep();
+  void EndSleep(bool told) override {
+    if (gone_ == SlotResult::kOk && !attachment_->reader.holding()) attachment_->reader.EndSleep(told);
   }
   bool PeerKnowsOfSleeps() const override {
     return gone_ != SlotResult::kOk || attachment_->reader.producer_knows_of_sleeps();
@@ -354,11 +355,13 @@ class DataBlockConsumer::State final : public Waitable {
     const bool first = !ring.producer_knows_of_sleeps();
     const auto seen = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed));
     ring.BeginSleep();
-    const bool sleeps = !found() && !ring.drained();
+    const uint64_t awaited = ring.expected_sequence();
+    // If it finds that it was lapped, it waits for another slot now, at another word.
+    const bool sleeps = !found() && !ring.drained() && ring.expected_sequence() == awaited;
     PYLABHUB_CRASH_POINT("consumer.sleep.about_to");
-    if (sleeps) FutexWait(LowHalf(stamp), seen, wait.SleepTime(first));
+    const bool told = sleeps && FutexWait(LowHalf(stamp), seen, wait.SleepTime(first));
     PYLABHUB_CRASH_POINT("consumer.sleep.slept");
-    ring.EndSleep();
+    ring.EndSleep(told);
     return sleeps;
   }
 

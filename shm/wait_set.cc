@@ -205,8 +205,9 @@ void WaitSet::State::Sleep(const shm::Wait& wait) {
     words_.push_back(member.word = member.waitable->BeginSleep());
   });
   // Edge W (ring_reader.h): everybody's last look comes after everybody's BeginSleep.
-  if (!AnyReady()) SleepOnWords(wait.SleepTime(!peers_know));
-  ForEach([](const Member& member) { member.waitable->EndSleep(); });
+  const bool sleeps = !AnyReady();
+  if (sleeps) SleepOnWords(wait.SleepTime(!peers_know));
+  ForEach([=](const Member& member) { member.waitable->EndSleep(sleeps); });
 }
 
 void WaitSet::State::SleepOnWords(absl::Duration time) {

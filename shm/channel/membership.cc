@@ -184,7 +184,8 @@ void Leave(const OpenedSegment& segment, const Membership& membership) {
   PYLABHUB_CRASH_POINT("leave.begun");
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_release);
   PYLABHUB_CRASH_POINT("leave.pins_cleared");
-  entry.pins_declared.store(0, std::memory_order_relaxed);
+  // Release: who counts these pins no more sees them gone.
+  entry.pins_declared.store(0, std::memory_order_release);
   PYLABHUB_CRASH_POINT("leave.pins_withdrawn");
   const uint64_t uses = entry.state.load(std::memory_order_relaxed) >> 8;
   entry.state.store(StateOf(uses, Phase::kLeft), std::memory_order_release);

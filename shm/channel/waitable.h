@@ -30,7 +30,8 @@ class Waitable {
   // Says that its owner is going to sleep, and answers the word that changes when it gets ready, with what it held
   // before. Edge W (ring_reader.h): the caller looks at IsReady once more, and then sleeps.
   virtual FutexWord BeginSleep() = 0;
-  virtual void EndSleep() = 0;
+  // `told`: it slept for long enough that the peer knows of it.
+  virtual void EndSleep(bool told) = 0;
   // False if the peer may miss the next sleep, which then must be no longer than kFirstSleep.
   virtual bool PeerKnowsOfSleeps() const = 0;
   // Once after a wait that slept.

@@ -27,9 +27,9 @@ bool IsRefusal(int error) { return error == ENOSYS || error == EPERM; }
 
 }  // namespace
 
-void FutexWait(const uint32_t* word, uint32_t expected, absl::Duration timeout) {
+bool FutexWait(const uint32_t* word, uint32_t expected, absl::Duration timeout) {
   const timespec relative = absl::ToTimespec(std::max(timeout, absl::ZeroDuration()));
-  syscall(SYS_futex, word, FUTEX_WAIT, expected, &relative, nullptr, 0);
+  return syscall(SYS_futex, word, FUTEX_WAIT, expected, &relative, nullptr, 0) == 0 || errno != EAGAIN;
 }
 
 int FutexWakeAll(const uint32_t* word) {

@@ -13,9 +13,9 @@
 
 namespace pylabhub::shm {
 
-// Sleeps until a FutexWake on `word`, at most `timeout`; not at all if *word is not `expected`. May return
+// Sleeps until a FutexWake on `word`, at most `timeout`; not at all if *word is not `expected`: false then. May return
 // early. A read-only mapping of the word is enough.
-void FutexWait(const uint32_t* word, uint32_t expected, absl::Duration timeout);
+bool FutexWait(const uint32_t* word, uint32_t expected, absl::Duration timeout);
 
 // Wakes everybody who sleeps on `word`; the number of those who did.
 int FutexWakeAll(const uint32_t* word);

@@ -107,7 +107,10 @@ void FutexWatcher::Run() {
 }
 
 void FutexWatcher::SleepOnWords(uint32_t order) {
-  if (!many_) return FutexWait(words_[0].word, words_[0].expected, absl::InfiniteDuration());
+  if (!many_) {
+    FutexWait(words_[0].word, words_[0].expected, absl::InfiniteDuration());
+    return;
+  }
   std::array<FutexWord, kMaxFutexWords> words;
   words[0] = {.word = Plain(order_), .expected = order};
   std::copy(words_.begin(), words_.end(), words.begin() + 1);

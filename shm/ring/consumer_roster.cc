@@ -15,6 +15,7 @@ ConsumerRoster::ConsumerRoster(const ControlView& control, uint32_t max_pins, Li
       dead_states_(control.max_consumers(), 0),
       reserved_tokens_(control.max_consumers(), 0) {
   active_.reserve(control.max_consumers());
+  sleepers_.reserve(control.max_consumers());
 }
 
 void ConsumerRoster::Reserve(uint32_t index, uint64_t token) {
@@ -53,7 +54,7 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
               .state = state,
               .highest_cursor = 0,
               .waited_from = 0,
-              .futile_cursor = kNever,
+              .told_cursor = kNever,
               .waited_for = false,
               .when_slow = WhenSlow::kBlock,
               .patience_ns = 0,
@@ -109,15 +110,28 @@ bool ConsumerRoster::IsSleeping(const Place& place) {
   return place.entry->wait_state.load(std::memory_order_relaxed) == kSleeping;
 }
 
-bool ConsumerRoster::AnySleeping() const {
-  return std::any_of(active_.begin(), active_.end(), [](const Place& place) {
-    return IsSleeping(place) && place.entry->cursor.load(std::memory_order_relaxed) != place.futile_cursor;
-  });
+const std::vector<ConsumerRoster::Sleepers>& ConsumerRoster::FindSleepers(uint64_t head) {
+  sleepers_.clear();
+  for (const Place& place : active_) {
+    if (!IsSleeping(place)) continue;
+    // Relaxed: it was stored before the state, and the caller has fenced (edge W).
+    const uint64_t cursor = place.entry->cursor.load(std::memory_order_relaxed);
+    if (cursor >= head || cursor == place.told_cursor) continue;
+    const auto same = std::find_if(sleepers_.begin(), sleepers_.end(),
+                                   [=](const Sleepers& sleepers) { return sleepers.cursor == cursor; });
+    if (same == sleepers_.end()) {
+      sleepers_.push_back({.cursor = cursor, .count = 1});
+    } else {
+      ++same->count;
+    }
+  }
+  return sleepers_;
 }
 
-void ConsumerRoster::NoteFutileWake() {
+void ConsumerRoster::NoteWoken(const Sleepers& sleepers) {
   for (Place& place : active_) {
-    if (IsSleeping(place)) place.futile_cursor = place.entry->cursor.load(std::memory_order_relaxed);
+    if (IsSleeping(place) && place.entry->cursor.load(std::memory_order_relaxed) == sleepers.cursor)
+      place.told_cursor = sleepers.cursor;
   }
 }
 

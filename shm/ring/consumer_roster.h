@@ -71,18 +71,23 @@ class ConsumerRoster {
   // The slowest of those that a lossless producer waits for.
   Slowest FindSlowest(uint64_t head);
 
-  // True if a consumer may sleep: then the caller fences, and looks at AnySleeping.
+  // True if a consumer may sleep: then the caller fences, and looks at FindSleepers.
   bool AnyMaySleep() const {
     uint32_t states = 0;
     // Relaxed: a consumer that goes to sleep unseen looks again after a short time, and is seen from then on.
     for (const Place& place : active_) states |= place.entry->wait_state.load(std::memory_order_relaxed);
     return states != kAwake;
   }
-  // True if one of them has to be woken.
-  bool AnySleeping() const;
-  // For who woke and found nobody: what says now that it sleeps is not woken again before it has read on. It is about
-  // to look again by itself, or is stopped, and would cost a system call for every slot.
-  void NoteFutileWake();
+  // Consumers that say that they sleep until slot `cursor` comes.
+  struct Sleepers {
+    uint64_t cursor;
+    int count;
+  };
+  // Those who have to be woken, since their slot is below `head`. Who has been taken out of its sleep for its cursor is left
+  // out: it looks again by itself, or is stopped, and would cost a system call for every slot. Valid until the next call.
+  const std::vector<Sleepers>& FindSleepers(uint64_t head);
+  // For who has woken as many as were found.
+  void NoteWoken(const Sleepers& sleepers);
 
   // What the consumer at `index` has agreed to when it holds the producer up, and after how long. What makes no sense
   // is taken for kBlock.
@@ -120,8 +125,8 @@ class ConsumerRoster {
     uint64_t state;           // as it was when the consumer was seen to be active
     uint64_t highest_cursor;  // the highest valid one seen: a cursor that goes back is not followed
     uint64_t waited_from;     // below it this consumer holds nothing back
-    uint64_t futile_cursor;   // where its cursor was when a wake found nobody; kNever if none did
-    bool waited_for;          // reads every slot
+    uint64_t told_cursor;  // where its cursor was when it was taken out of its sleep; kNever if it never was
+    bool waited_for;       // reads every slot
     WhenSlow when_slow;
     int64_t patience_ns;
     uint32_t pins;  // how many of its pins may be set
@@ -142,6 +147,7 @@ class ConsumerRoster {
   LivenessProbe is_alive_;
   uint64_t seen_changes_ = UINT64_MAX;
   std::vector<Place> active_;
+  std::vector<Sleepers> sleepers_;
   std::vector<uint64_t> dead_states_;      // by index: the state word of a consumer that was found dead
   std::vector<uint64_t> reserved_tokens_;  // by index: 0 if not reserved
   uint32_t reserved_count_ = 0;

@@ -159,7 +159,7 @@ uint64_t RingReader::FindNewest() const {
   // comes. And a slot is committed by its stamp, whether or not its producer lived to move head.
   const uint64_t stamp = CellOf(expected_)->stamp.load(std::memory_order_acquire);
   if (stamp != kNoSlot && stamp <= expected_) return stamp;
-  return std::max(head(), stamp == expected_ + 1 ? stamp : 0);
+  return std::max(head(), stamp);
 }
 
 SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
@@ -172,6 +172,10 @@ SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
     const SlotResult result = Take(cell, newest - 1, slot);
     if (result != SlotResult::kTimeout) return result;
   }
+  // Overtaken again and again: nobody may go to sleep for a slot that is gone.
+  const uint64_t newest = FindNewest();
+  missed_before_ += newest - 1 - expected_;
+  MoveTo(newest - 1);
   return SlotResult::kTimeout;
 }
 
@@ -346,6 +350,13 @@ void RingReader::WakeProducer() {
   PYLABHUB_CRASH_POINT("reader.wake.producer_waits");
   FutexWakeAll(LowHalf(entry_->cursor));
   PYLABHUB_CRASH_POINT("reader.wake.woken");
+}
+
+void RingReader::BeginSleep() {
+  // The producer wakes whoever sleeps at the slot that its cursor names.
+  PublishCursor();
+  wait_state_before_ = wait_state_;
+  SetWaitState(kSleeping);
 }
 
 void RingReader::SetWaitState(uint32_t state) {

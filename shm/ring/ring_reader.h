@@ -4,10 +4,10 @@
 // Going to sleep, edge W:
 //
 //   consumer                                              producer
-//   1. wait_state = sleeping                              1. store the stamp
+//   1. cursor = c; wait_state = sleeping                  1. store the stamp
 //   2. full fence                                         2. wait_state != awake? full fence
-//   3. look at the stamp again  <------------ W ------->  3. wait_state == sleeping? futex wake
-//   4. futex wait on the stamp
+//   3. look at slot c again     <------------ W ------->  3. wait_state == sleeping, and c committed?
+//   4. futex wait on its stamp                               futex wake on the stamp of slot c
 //
 // A producer whose consumers are all awake does not fence, so a consumer that goes from awake to sleeping may
 // be missed once. Therefore its first sleep is short (kFirstSleep); it stays at may-sleep, which the producer
@@ -113,8 +113,10 @@ class RingReader {
   }
 
   // For sleeping: sets or clears "wake me", and the word that the next commit changes.
-  void BeginSleep() { SetWaitState(kSleeping); }
-  void EndSleep() { SetWaitState(kMaySleep); }
+  // Not while a slot is held. `told`: the sleep was long enough for the producer to see from now on that this consumer may
+  // sleep.
+  void BeginSleep();
+  void EndSleep(bool told) { SetWaitState(told || wait_state_before_ != kAwake ? kMaySleep : kAwake); }
   const std::atomic<uint64_t>& expected_stamp() const { return CellOf(expected_)->stamp; }
   // False until a sleep has begun: then the first must be short.
   bool producer_knows_of_sleeps() const { return wait_state_ != kAwake; }
@@ -200,6 +202,7 @@ class RingReader {
   size_t copy_words_ = 0;
 
   uint32_t wait_state_ = kAwake;
+  uint32_t wait_state_before_ = kAwake;  // before BeginSleep
   uint32_t slots_since_sleep_ = 0;
   uint64_t received_slots_ = 0;
   uint64_t received_bytes_ = 0;

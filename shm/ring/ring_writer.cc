@@ -182,7 +182,7 @@ void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timesta
   if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
 }
 
-void RingWriter::Announce(const SlotDescriptor* first) {
+void RingWriter::Announce() {
   prepared_count_ = 0;
   add_checksums_ = checksum_ == Checksum::kEnforced;
   chunks_.clear();
@@ -196,7 +196,7 @@ void RingWriter::Announce(const SlotDescriptor* first) {
   if (acknowledged_changes_ != roster_.seen_changes()) [[unlikely]]
     Acknowledge();
   if (roster_.AnyMaySleep()) [[unlikely]]
-    WakeSleepers(first);
+    WakeSleepers();
 }
 
 SlotResult RingWriter::Commit(uint64_t payload_bytes) {
@@ -207,9 +207,8 @@ SlotResult RingWriter::Commit(uint64_t payload_bytes) {
     return SlotResult::kTooLarge;
   }
   PYLABHUB_CRASH_POINT("ring.commit.begun");
-  const SlotDescriptor* const written = cell();
   Publish(0, payload_bytes, kNow);
-  Announce(written);
+  Announce();
   return SlotResult::kOk;
 }
 
@@ -224,11 +223,9 @@ SlotResult RingWriter::CommitBatch(std::span<const size_t> payload_bytes) {
   const auto count = static_cast<uint32_t>(payload_bytes.size());
   if (count < prepared_count_) AbortFrom(count);
   if (count == 0) return SlotResult::kOk;
-  const SlotDescriptor* const first = cell();
   const int64_t timestamp_ns = clock_.NowNanos();
   for (uint32_t i = 0; i < count; ++i) Publish(i, payload_bytes[i], timestamp_ns);
-  // A consumer that sleeps has read everything before: it waits for the first.
-  Announce(first);
+  Announce();
   return SlotResult::kOk;
 }
 
@@ -250,23 +247,29 @@ void RingWriter::AbortFrom(uint32_t index) {
   PYLABHUB_CRASH_POINT("ring.abort.counted");
 }
 
-void RingWriter::WakeSleepers(const SlotDescriptor* written) {
-  // Edge W: the stamp was stored before this fence, and who sleeps is read after it.
+void RingWriter::WakeSleepers() {
+  // Edge W: the stamps were stored before this fence, and who sleeps is read after it.
   FullFence();
-  if (!roster_.AnySleeping()) return;
-  PYLABHUB_CRASH_POINT("ring.wake.sleeper_seen");
-  const int woken = FutexWakeAll(LowHalf(written->stamp));
-  PYLABHUB_CRASH_POINT("ring.wake.woken");
-  progress_->wakes.store(++wakes_, std::memory_order_relaxed);
-  PYLABHUB_CRASH_POINT("ring.wake.counted");
-  if (woken > 0) return;
+  bool all = true;
+  for (const ConsumerRoster::Sleepers& sleepers : roster_.FindSleepers(next_)) {
+    PYLABHUB_CRASH_POINT("ring.wake.sleeper_seen");
+    // Each sleeps on the stamp of the slot that it waits for.
+    const int woken = FutexWakeAll(LowHalf(CellOf(sleepers.cursor)->stamp));
+    PYLABHUB_CRASH_POINT("ring.wake.woken");
+    progress_->wakes.store(++wakes_, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("ring.wake.counted");
+    if (woken >= sleepers.count) {
+      roster_.NoteWoken(sleepers);
+    } else {
+      all = false;
+    }
+  }
+  if (all) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
-  roster_.NoteFutileWake();
   PYLABHUB_CRASH_POINT("ring.wake.nobody_slept");
-  roster_.EvictDeadSleepers();
+  if (roster_.EvictDeadSleepers()) PublishRosterCounters();
   PYLABHUB_CRASH_POINT("ring.wake.dead_evicted");
-  PublishRosterCounters();
 }
 
 void RingWriter::GiveUpOn(uint32_t index, WhenSlow how) {

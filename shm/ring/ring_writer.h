@@ -96,6 +96,11 @@ class RingWriter {
   void CountWaitFor(uint32_t index, int64_t blocked_ns);
 
  private:
+  SlotDescriptor* CellOf(uint64_t sequence) const {
+    return At<SlotDescriptor>(
+        segment_.base,
+        geometry_.cells_offset_bytes + sequence % geometry_.capacity_slots * geometry_.cell_stride_bytes);
+  }
   SlotDescriptor* cell() const { return At<SlotDescriptor>(segment_.base, cell_offset_bytes_); }
 
   bool HasRoom() {
@@ -117,11 +122,11 @@ class RingWriter {
   void WithdrawOldest(uint64_t below);
   // Writes prepared slot `index` into the cell of next_, and steps on to the next cell.
   void Publish(uint32_t index, uint64_t payload_bytes, int64_t timestamp_ns);
-  // What follows the last stamp of a commit: `first` is the first cell that was written.
-  void Announce(const SlotDescriptor* first);
+  // What follows the last stamp of a commit.
+  void Announce();
   void RetireReadSlots(uint64_t slowest_cursor);
   void RetireOverwrittenSlot();
-  void WakeSleepers(const SlotDescriptor* written);
+  void WakeSleepers();
   void PublishRosterCounters();
 
   DataSegment segment_;

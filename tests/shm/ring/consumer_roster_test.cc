@@ -114,15 +114,42 @@ TEST(ConsumerRosterTest, OnlySleepersAreAskedAboutWhenSleepersAreEvicted) {
   EXPECT_FALSE(room.roster().AnyMaySleep());
   room.entry(1).wait_state = kMaySleep;
   EXPECT_TRUE(room.roster().AnyMaySleep());
-  EXPECT_FALSE(room.roster().AnySleeping());
+  EXPECT_TRUE(room.roster().FindSleepers(1).empty());
   room.entry(1).wait_state = kSleeping;
-  EXPECT_TRUE(room.roster().AnySleeping());
+  EXPECT_EQ(room.roster().FindSleepers(1).size(), 1u);
   room.Kill(0);
   room.Kill(1);
   room.roster().EvictDeadSleepers();
   EXPECT_EQ(room.probes(), 1u);
   EXPECT_EQ(room.roster().CountSettled(), 2u);
-  EXPECT_FALSE(room.roster().AnySleeping());
+  EXPECT_TRUE(room.roster().FindSleepers(1).empty());
+}
+
+TEST(ConsumerRosterTest, SleepersAreFoundBySlotAndOnlyIfItIsThere) {
+  ControlRoom room(4);
+  for (uint32_t place = 0; place < 4; ++place) room.Join(place, place < 2 ? 3 : 5 + place);
+  room.roster().Refresh(8);
+  for (uint32_t place = 0; place < 4; ++place) room.entry(place).wait_state = kSleeping;
+  const auto found = room.roster().FindSleepers(8);
+  ASSERT_EQ(found.size(), 2u) << "the one at 8 sleeps for what is to come";
+  EXPECT_EQ(found[0].cursor, 3u);
+  EXPECT_EQ(found[0].count, 2);
+  EXPECT_EQ(found[1].cursor, 7u);
+  EXPECT_EQ(found[1].count, 1);
+}
+
+TEST(ConsumerRosterTest, WhoWasTakenOutOfItsSleepIsNotFoundAgainBeforeItHasMovedOn) {
+  ControlRoom room(2);
+  room.Join(0, 3);
+  room.Join(1, 3);
+  room.roster().Refresh(5);
+  room.entry(0).wait_state = kSleeping;
+  room.roster().NoteWoken({.cursor = 3, .count = 1});
+  EXPECT_TRUE(room.roster().FindSleepers(5).empty());
+  room.entry(1).wait_state = kSleeping;
+  EXPECT_EQ(room.roster().FindSleepers(5).size(), 1u) << "the other was awake then";
+  room.entry(0).cursor = 4;
+  EXPECT_EQ(room.roster().FindSleepers(5).size(), 2u);
 }
 
 TEST(ConsumerRosterTest, AKeptPlaceHoldsEverySlotBackUntilItsConsumerComes) {
@@ -216,8 +243,13 @@ TEST(ConsumerRosterTest, RandomEntriesLeadNowhere) {
     ASSERT_LE(std::count(pinned.begin(), pinned.end(), true), 4);
     if (random() % 16 == 0) room.Kill(static_cast<uint32_t>(random() % 5));
     roster.EvictDeadBelow(random() % 2 == 0 ? head : random());
-    roster.AnySleeping();
-    roster.NoteFutileWake();
+    for (const ConsumerRoster::Sleepers& sleepers : roster.FindSleepers(head)) {
+      ASSERT_LT(sleepers.cursor, head);
+      if (random() % 2 == 0) {
+        roster.NoteWoken(sleepers);
+        break;
+      }
+    }
     ASSERT_LE(roster.CountSettled(), 5u);
   }
 }
