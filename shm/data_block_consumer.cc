@@ -57,6 +57,22 @@ absl::Status ValidateOptions(const ConsumerOptions& options) {
     return absl::InvalidArgumentError(
         "a consumer that reads the latest slot has no other start than the newest");
   }
+  if (options.order == ReadOrder::kLatest && options.group.has_value()) {
+    return absl::InvalidArgumentError(
+        "a consumer that reads the latest slot is in no group; leave out the group or the order");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMember(const Applicant& applicant) {
+  if (applicant.group == 0) return absl::OkStatus();
+  if (applicant.start.at == JoinPoint::At::kSequence) {
+    return absl::InvalidArgumentError(
+        "a member of a group begins with what its group has not read; leave out the start");
+  }
+  if (applicant.when_slow != WhenSlow::kBlock) {
+    return absl::InvalidArgumentError("groups are waited for, however slow; leave out when_slow");
+  }
   return absl::OkStatus();
 }
 
@@ -96,18 +112,28 @@ absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId
 struct Attachment {
   OpenedSegment segment;
   Membership membership;
+  uint32_t group;  // 1 + its index; 0: none
   RingReader reader;
 
   Attachment(OpenedSegment opened, const Membership& joined, const Applicant& applicant)
       : segment(std::move(opened)),
         membership(joined),
+        group(applicant.group),
         reader(segment.data_view, joined.entry,
                {.place = joined.place,
                 .order = applicant.order,
                 .start = joined.start,
                 .waited_for_without_end = IsWaitedForWithoutEnd(segment.data_view.config, applicant),
                 .announced_change = joined.announced_change,
-                .max_batch = applicant.max_batch}) {}
+                .max_batch = applicant.max_batch,
+                .member = Member()}) {}
+
+ private:
+  std::optional<GroupMember> Member() const {
+    if (group == 0) return std::nullopt;
+    return GroupMember(segment.control_view, group - 1, membership.place,
+                       [this](uint32_t place) { return segment.ConsumerLives(place); });
+  }
 };
 
 class DataBlockConsumer::State final : public Waitable {
@@ -132,7 +158,7 @@ class DataBlockConsumer::State final : public Waitable {
     const absl::Time deadline = absl::Now() + options_.open_timeout;
     for (int attempts = 0;;) {
       absl::Status status = TryOpen();
-      if (!absl::IsNotFound(status)) return status;
+      if (!absl::IsNotFound(status) || refused_) return status;
       // Not found a moment after the anchor named it: look at the anchor again, for a while.
       if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(*files_);
       if (absl::Now() >= deadline && !Anchor::Open(*files_).ok()) return NoSuchChannel(*files_);
@@ -150,7 +176,7 @@ class DataBlockConsumer::State final : public Waitable {
     absl::Status last = absl::OkStatus();
     do {
       last = TryFollow(std::min(deadline - absl::Now(), absl::FromChrono(kLivenessInterval)));
-      if (last.ok() || !(absl::IsNotFound(last) || absl::IsDeadlineExceeded(last))) return last;
+      if (last.ok() || refused_ || !(absl::IsNotFound(last) || absl::IsDeadlineExceeded(last))) return last;
       // No anchor to wait on.
       if (absl::IsNotFound(last)) absl::SleepFor(kAnchorPoll);
     } while (absl::Now() < deadline);
@@ -189,7 +215,10 @@ class DataBlockConsumer::State final : public Waitable {
           result = gone_ = ring.drained() ? SlotResult::kProducerClosed : SlotResult::kProducerDead;
         break;
       }
-      if (wait.expired()) break;
+      if (wait.expired()) {
+        found();  // what ProducerGone has seen beside the end
+        break;
+      }
       if (wait.may_sleep()) slept = Sleep(wait, found) || slept;
       if (result != SlotResult::kTimeout) break;
     }
@@ -213,19 +242,21 @@ class DataBlockConsumer::State final : public Waitable {
   void LookAtPeer() override {
     if (gone_ != SlotResult::kOk) return LookForSuccessor();
     if (producer_is_dead_ || attachment_->reader.holding()) return;
-    producer_is_dead_ = !attachment_->segment.ProducerLives();
-    if (!producer_is_dead_) attachment_->reader.RecoverIfLapped();
+    producer_is_dead_ = !attachment_->segment.ProducerLives() && attachment_->reader.NothingWillCome();
+    if (!producer_is_dead_) attachment_->reader.LookBack();
   }
 
   FutexWord BeginSleep() override {
     RingReader& ring = attachment_->reader;
+    // Nothing is to be had before what is held is given back.
+    if (gone_ == SlotResult::kOk && !ring.holding()) ring.BeginSleep();
     const std::atomic<uint64_t>& stamp = ring.expected_stamp();
-    const FutexWord word = {.word = LowHalf(stamp),
-                            .expected = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed))};
+    FutexWord word = {.word = LowHalf(stamp),
+                      .expected = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed))};
     // Nothing more comes from a producer that is gone: its successor is waited for.
     if (gone_ != SlotResult::kOk) return successor_.word().value_or(word);
-    // Nor is there anything to be had before what is held is given back.
-    if (!ring.holding()) ring.BeginSleep();
+    // It waits for another slot now, at another word: another value keeps it from sleeping at this one.
+    if (ring.WasPassed()) word.expected = ~word.expected;
     return word;
   }
   void EndSleep(bool told) override {
@@ -239,6 +270,11 @@ class DataBlockConsumer::State final : public Waitable {
   bool forked() const { return generation_ != ForkGeneration(); }
   const Attachment& attachment() const { return *attachment_; }
   RingReader& reader() { return attachment_->reader; }
+  const std::string& group() const {
+    static const std::string none;
+    const uint32_t group = attachment_->group;
+    return group == 0 ? none : attachment_->segment.data_view.config.groups[group - 1];
+  }
 
  private:
   ReadOrder OrderFor(const ChannelConfig& config) const {
@@ -249,9 +285,15 @@ class DataBlockConsumer::State final : public Waitable {
   const std::string& channel() const { return attachment_->segment.data_view.config.channel; }
 
   absl::Status CheckProducerGone() const {
-    if (!attachment_->segment.ProducerLives() || attachment_->reader.drained()) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat("channel '", channel(), "': its producer lives; Follow comes after it is gone"));
+    if (attachment_->reader.drained()) return absl::OkStatus();
+    if (attachment_->segment.ProducerLives()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("channel '", channel(), "': its producer lives; Follow comes after it is gone"));
+    }
+    if (attachment_->reader.NothingWillCome()) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "channel '", channel(), "': its producer is gone, but group '", group(),
+        "' still has slots of it to read; Follow comes after Acquire has said that the producer is gone"));
   }
 
   Applicant NewApplicant() const { return {.token = token_, .order = ReadOrder::kNext}; }
@@ -268,7 +310,7 @@ class DataBlockConsumer::State final : public Waitable {
     if (!anchor.ok()) return anchor.status();
     const SegmentId current = anchor->Read().segment_id;
     if (current.is_nil()) return NoSuchChannel(*files_);
-    return Attach(OpenNamedSegment(*files_, current, Access::kReadWrite), NewApplicant());
+    return Attach(OpenToJoin(current), NewApplicant());
   }
 
   absl::Status TryFollow(absl::Duration timeout) {
@@ -283,7 +325,24 @@ class DataBlockConsumer::State final : public Waitable {
     followed_ = current.segment_id;
     const absl::StatusOr<SegmentId> next = SuccessorOf(*files_, own, current.segment_id);
     if (!next.ok()) return next.status();
-    return Attach(OpenNamedSegment(*files_, *next, Access::kReadWrite), Successor());
+    return Attach(OpenToJoin(*next), Successor());
+  }
+
+  absl::StatusOr<uint32_t> GroupIn(const ChannelConfig& config) const {
+    return ChooseGroup(config, OrderFor(config), options_.group);
+  }
+
+  // Opens the segment, or the one that its group has to drain before that.
+  absl::StatusOr<OpenedSegment> OpenToJoin(const SegmentId& segment_id) const {
+    absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(*files_, segment_id, Access::kReadWrite);
+    if (!segment.ok() || segment->data_view.config.policy != Policy::kPipeline) return segment;
+    const SegmentId first = FirstUndrainedSegment(
+        *files_, segment_id, [this](const ChannelConfig& config) -> std::optional<uint32_t> {
+          const absl::StatusOr<uint32_t> group = GroupIn(config);
+          return group.ok() && *group != 0 ? std::optional(*group - 1) : std::nullopt;
+        });
+    if (first == segment_id) return segment;
+    return OpenNamedSegment(*files_, first, Access::kReadWrite);
   }
 
   // Joins the segment, then leaves the one before, if any.
@@ -296,6 +355,14 @@ class DataBlockConsumer::State final : public Waitable {
     applicant.start = options_.start;
     applicant.when_slow = options_.when_slow;
     applicant.patience = options_.patience;
+    const absl::StatusOr<uint32_t> group = GroupIn(segment->data_view.config);
+    refused_ = !group.ok();
+    if (refused_) return group.status();
+    applicant.group = *group;
+    if (absl::Status status = CheckMember(applicant); !status.ok()) {
+      refused_ = true;
+      return status;
+    }
     const absl::StatusOr<Membership> membership = Join(*segment, applicant);
     if (!membership.ok()) return membership.status();
     PYLABHUB_CRASH_POINT("consumer.attach.joined");
@@ -327,8 +394,9 @@ class DataBlockConsumer::State final : public Waitable {
   bool ProducerGone() {
     if (attachment_->reader.drained() || producer_is_dead_) return true;
     if (!liveness_.Due()) return false;
-    if (!attachment_->segment.ProducerLives()) return true;
-    attachment_->reader.RecoverIfLapped();
+    const bool lives = attachment_->segment.ProducerLives();
+    if (!lives && attachment_->reader.NothingWillCome()) return true;
+    attachment_->reader.LookBack();
     return false;
   }
 
@@ -351,12 +419,12 @@ class DataBlockConsumer::State final : public Waitable {
   template <typename Found>
   bool Sleep(const Wait& wait, Found found) {
     RingReader& ring = attachment_->reader;
-    const std::atomic<uint64_t>& stamp = ring.expected_stamp();
     const bool first = !ring.producer_knows_of_sleeps();
-    const auto seen = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed));
     ring.BeginSleep();
+    const std::atomic<uint64_t>& stamp = ring.expected_stamp();
+    const auto seen = static_cast<uint32_t>(stamp.load(std::memory_order_relaxed));
     const uint64_t awaited = ring.expected_sequence();
-    // If it finds that it was lapped, it waits for another slot now, at another word.
+    // If it finds that it was lapped, or that others of its group were faster, it waits for another slot now, at another word.
     const bool sleeps = !found() && !ring.drained() && ring.expected_sequence() == awaited;
     PYLABHUB_CRASH_POINT("consumer.sleep.about_to");
     const bool told = sleeps && FutexWait(LowHalf(stamp), seen, wait.SleepTime(first));
@@ -370,6 +438,7 @@ class DataBlockConsumer::State final : public Waitable {
   uint64_t token_;
   std::unique_ptr<Attachment> attachment_;
   LivenessTimer liveness_;
+  bool refused_ = false;  // by a segment that is there: looking again will not help
   std::vector<SlotView> batch_;
   SlotResult gone_ = SlotResult::kOk;  // or how the producer of this segment went, as Acquire has said
   bool producer_is_dead_ = false;      // the kernel said so, to a WaitSet
@@ -459,6 +528,8 @@ const SegmentId& DataBlockConsumer::segment_id() const {
   return state_->attachment().segment.data_view.segment_id;
 }
 
+const std::string& DataBlockConsumer::group() const { return state_->group(); }
+
 ConsumerStats DataBlockConsumer::Stats() const {
   if (state_->forked()) return {};
   const ConsumerEntry& entry = *state_->attachment().membership.entry;
@@ -470,7 +541,8 @@ ConsumerStats DataBlockConsumer::Stats() const {
           .missed_slots = read(entry.missed_slots),
           .waits = read(entry.waits),
           .sleeps = read(entry.sleeps),
-          .corrupt_slots = read(entry.corrupt_slots)};
+          .corrupt_slots = read(entry.corrupt_slots),
+          .redelivered_slots = read(entry.redelivered_slots)};
 }
 
 }  // namespace pylabhub::shm

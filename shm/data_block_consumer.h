@@ -42,6 +42,9 @@ class WaitSet;
 struct ConsumerOptions {
   // Without one: kLatest for a kLatestOnly channel, kNext for the others.
   std::optional<ReadOrder> order = std::nullopt;
+  // kPipeline: the group that this consumer shares the slots of; without one the channel's only group. A kLatest consumer
+  // is in none: it looks on.
+  std::optional<std::string> group = std::nullopt;
   // Where a kNext consumer begins.
   JoinPoint start = {};
   // Lossless channels: what the producer does when this consumer has held up one slot for `patience`. With another than
@@ -64,19 +67,22 @@ struct ConsumerStats {
   uint64_t received_slots = 0;
   uint64_t received_bytes = 0;
   uint64_t missed_slots = 0;
-  uint64_t waits = 0;          // Acquires that found nothing to read, and waits of its WaitSet that slept
-  uint64_t sleeps = 0;         // waits that went to the kernel
-  uint64_t corrupt_slots = 0;  // answered with kCorrupt
+  uint64_t waits = 0;              // Acquires that found nothing to read, and waits of its WaitSet that slept
+  uint64_t sleeps = 0;             // waits that went to the kernel
+  uint64_t corrupt_slots = 0;      // answered with kCorrupt
+  uint64_t redelivered_slots = 0;  // which a member of its group that is dead had before
 };
 
 class DataBlockConsumer {
  public:
   // Attaches to the channel. A kNext consumer starts where options.start says; a kLatest one with the newest slot that
-  // there is.
+  // there is; a member of a group with the oldest that its group has not read, in the segment of an earlier producer if need
+  // be.
   //
   // Errors:
-  //   kInvalidArgument     a bad channel name, or options that make no sense (the message says which)
-  //   kNotFound            no such channel on this host, even after options.open_timeout
+  //   kInvalidArgument     a bad channel name, or options that make no sense (the message says which); or the channel has
+  //                        several groups, and options.group names none
+  //   kNotFound            no such channel on this host, even after options.open_timeout; or no such group
   //   kFailedPrecondition  SCHEMA_MISMATCH (both hashes in the message); or the files are damaged, truncated,
   //                        of another version, or not ours (the message says which)
   //   kOutOfRange          options.start is a slot that is yet to be written
@@ -101,8 +107,8 @@ class DataBlockConsumer {
   // Waits at most `timeout` for a slot to read. At most one slot is outstanding at a time.
   //
   // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kCutOff, kForked. The two of a producer that is
-  // gone come only after every slot that it committed was read, and stay until Follow moves the consumer on. A slot
-  // that was kCorrupt counts as missed.
+  // gone come only after every slot that it committed was read (by a group: and released by all its members), and stay
+  // until Follow moves the consumer on. A slot that was kCorrupt counts as missed.
   ReadSlot Acquire(absl::Duration timeout);
   // The same for up to `slots` slots at once, and at most options.max_batch: waits for the first, and takes as many more
   // as are there.
@@ -131,6 +137,8 @@ class DataBlockConsumer {
   const Schema& schema() const { return config().schema; }
   const SchemaHash& schema_hash() const;
   const SegmentId& segment_id() const;
+  // The group that it is in; empty if in none.
+  const std::string& group() const;
   ConsumerStats Stats() const;
 
  private:

@@ -92,12 +92,12 @@ class DataBlockProducer::State {
     heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
     for (const Succession::Heir& heir : pending_heirs_) {
       PlaceRecord& record = segment_.data_segment.places()[heir.place];
-      const bool holds = heir.waited_for || !IsLossless(config_.policy);
+      const bool holds = WaitsFor(heir) || !IsLossless(config_.policy);
       record.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
       PYLABHUB_CRASH_POINT("producer.create.place_prepared");
       record.token.store(heir.token, std::memory_order_relaxed);
       PYLABHUB_CRASH_POINT("producer.create.place_kept");
-      if (IsLossless(config_.policy) && heir.waited_for) roster_.Reserve(heir.place, heir.token);
+      if (WaitsFor(heir)) roster_.Reserve(heir.place, heir.token);
     }
   }
 
@@ -186,7 +186,7 @@ class DataBlockProducer::State {
     Wait wait(wait_, timeout);
     patience_.HeldUp(writer_.next_sequence());
     SlotResult result = SlotResult::kTimeout;
-    std::optional<uint32_t> blocker;
+    std::optional<ConsumerRoster::Slowest> blocker;
     for (;;) {
       if (wait.Spin([this, slots] { return TryAcquire(slots); })) {
         result = SlotResult::kOk;
@@ -198,13 +198,13 @@ class DataBlockProducer::State {
       if (wait.expired()) break;
       if (!wait.may_sleep()) continue;
       if (blocker.has_value()) {
-        SleepForConsumer(*blocker, wait);
+        SleepFor(*blocker, wait);
       } else {
         SleepForMember(wait);
       }
     }
     writer_.CountWait(wait.elapsed_ns());
-    if (blocker.has_value()) writer_.CountWaitFor(*blocker, wait.elapsed_ns());
+    if (blocker.has_value() && !blocker->is_group) writer_.CountWaitFor(blocker->index, wait.elapsed_ns());
     return result;
   }
 
@@ -214,11 +214,12 @@ class DataBlockProducer::State {
   }
 
   // Who holds the next slot back; nobody before the first one, while consumers are still to come.
-  std::optional<uint32_t> Blocker() {
+  std::optional<ConsumerRoster::Slowest> Blocker() {
     if (!ready_to_start_) return std::nullopt;
     const ConsumerRoster::Slowest slowest = writer_.FindSlowest();
+    if (slowest.is_group) return slowest;
     if (slowest.index == ConsumerRoster::kNobody || roster_.IsReserved(slowest.index)) return std::nullopt;
-    return slowest.index;
+    return slowest;
   }
 
   // Asks the kernel about those who hold the next slot back. True if one of them does so no longer.
@@ -229,19 +230,20 @@ class DataBlockProducer::State {
     return evicted || pending_heirs_.size() != pending;
   }
 
-  // How much longer the consumer at `place` may hold the next slot up.
-  absl::Duration PatienceWith(uint32_t place) {
-    const ConsumerRoster::Agreement agreed = roster_.AgreementOf(place);
+  // How much longer `blocker` may hold the next slot up. A group may for ever.
+  absl::Duration PatienceWith(const ConsumerRoster::Slowest& blocker) {
+    if (blocker.is_group) return absl::InfiniteDuration();
+    const ConsumerRoster::Agreement agreed = roster_.AgreementOf(blocker.index);
     const bool blocks = agreed.when_slow == WhenSlow::kBlock;
     const absl::Duration own = blocks ? absl::InfiniteDuration() : absl::Nanoseconds(agreed.patience_ns);
     return patience_.Left(std::min(own, config_.max_patience));
   }
 
-  // True if the consumer at `place` has held the next slot up for long enough, and does so no longer.
-  bool GiveUpOnTheSlow(uint32_t place) {
-    if (PatienceWith(place) > absl::ZeroDuration()) return false;
-    const WhenSlow agreed = roster_.AgreementOf(place).when_slow;
-    writer_.GiveUpOn(place, agreed == WhenSlow::kBlock ? WhenSlow::kDropBacklog : agreed);
+  // True if `blocker` has held the next slot up for long enough, and does so no longer.
+  bool GiveUpOnTheSlow(const ConsumerRoster::Slowest& blocker) {
+    if (PatienceWith(blocker) > absl::ZeroDuration()) return false;
+    const WhenSlow agreed = roster_.AgreementOf(blocker.index).when_slow;
+    writer_.GiveUpOn(blocker.index, agreed == WhenSlow::kBlock ? WhenSlow::kDropBacklog : agreed);
     return true;
   }
 
@@ -257,27 +259,32 @@ class DataBlockProducer::State {
     if (too_few || heir_missing) FutexWait(LowHalf(changes), seen, wait.SleepTime(/*first=*/false));
   }
 
-  // Sleeps until the consumer at `place`, which holds the next slot back, moves on.
-  void SleepForConsumer(uint32_t place, const Wait& wait) {
+  // Sleeps until `blocker`, which holds the next slot back, goes on.
+  void SleepFor(const ConsumerRoster::Slowest& blocker, const Wait& wait) {
     ProducerWait& shared = segment_.data_segment.header->wait;
     const bool first = !std::exchange(may_sleep_, true);
     slots_since_sleep_ = 0;
-    const std::atomic<uint64_t>& cursor = roster_.cursor_word(place);
+    const std::atomic<uint64_t>& word = roster_.progress_word(blocker);
+    const auto seen = static_cast<uint32_t>(word.load(std::memory_order_relaxed));
     shared.waiting_cursor.store(writer_.needed_cursor(), std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("producer.sleep.cursor_said");
-    shared.waiting_place.store(place + 1, std::memory_order_relaxed);
+    shared.waiting_place.store(blocker.is_group ? kWaitingGroup + blocker.index : 1 + blocker.index,
+                               std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("producer.sleep.place_said");
     shared.may_sleep.store(1, std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("producer.sleep.may_sleep_said");
-    // Edge W: the consumer sees that it must wake, or this sees its cursor.
+    // Edge W: whoever goes on sees that it must wake, or this sees that it went on.
     FullFence();
-    const uint64_t seen = cursor.load(std::memory_order_relaxed);
-    if (seen < writer_.needed_cursor())
-      FutexWait(LowHalf(cursor), static_cast<uint32_t>(seen),
-                std::min(wait.SleepTime(first), PatienceWith(place)));
+    if (writer_.FindSlowest().cursor < writer_.needed_cursor())
+      FutexWait(LowHalf(word), seen, std::min(wait.SleepTime(first), PatienceWith(blocker)));
     PYLABHUB_CRASH_POINT("producer.sleep.slept");
     shared.waiting_place.store(0, std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("producer.sleep.over");
+  }
+
+  // A group waits for its members, none of whom is waited for by itself.
+  bool WaitsFor(const Succession::Heir& heir) const {
+    return IsLossless(config_.policy) && config_.groups.empty() && heir.waited_for;
   }
 
   void SettleHeirs() {
@@ -286,7 +293,7 @@ class DataBlockProducer::State {
     std::erase_if(pending_heirs_, [&](const Succession::Heir& heir) {
       // There before here: it attaches here before it leaves there.
       const bool lives = succession_.HeirLives(heir) || ConsumerLives(heir.place);
-      const bool held = IsLossless(config_.policy) && heir.waited_for;
+      const bool held = WaitsFor(heir);
       const bool came = held ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
       if (!came && lives && !too_late) return false;
       PYLABHUB_CRASH_POINT("producer.heirs.settling");
@@ -334,6 +341,13 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   if (!succession.ok()) return succession.status();
   if (absl::Status status = CheckRoomForHeirs(config, *succession); !status.ok()) return status;
   PYLABHUB_CRASH_POINT("producer.create.heirs_found");
+  if (const size_t undrained = CountUndrainedSegments(files); undrained >= kMaxUndrainedSegments) {
+    return absl::ResourceExhaustedError(absl::StrCat("channel '", config.channel, "' has ", undrained,
+                                                     " segments of earlier producers with slots that a group "
+                                                     "has not read; start consumers of that group, or ",
+                                                     "give the slots up with `pylabhub doctor --clean ",
+                                                     config.channel, "`"));
+  }
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<CreatedSegment> segment = CreateNamedSegment(files, config, segment_id, predecessor_id);
   if (!segment.ok()) {

@@ -52,7 +52,8 @@ class DataBlockProducer {
   // Errors:
   //   kInvalidArgument    a member of `config` breaks its rule; the message names it and the mend
   //   kAlreadyExists      the channel has a live producer (the message names its process)
-  //   kResourceExhausted  not enough memory in config.directory, or too few max_consumers for those that live
+  //   kResourceExhausted  not enough memory in config.directory; or too few max_consumers for those that live; or eight
+  //                       segments of earlier producers have slots that a group has still to read
   //   kPermissionDenied   the files belong to another user
   //   kUnavailable        any other answer of the operating system, in words
   static absl::StatusOr<std::unique_ptr<DataBlockProducer>> Create(const ChannelConfig& config,
@@ -80,8 +81,9 @@ class DataBlockProducer {
   DataBlockProducer& operator=(const DataBlockProducer&) = delete;
 
   // Waits at most `timeout` for a slot to write. With an overwriting policy there is always one; with a
-  // lossless one the wait is for the slowest living consumer, as long as its patience and config.max_patience last, and
-  // for config.min_consumers before the first slot. At most one slot is outstanding at a time.
+  // lossless one the wait is for the slowest living consumer, as long as its patience and config.max_patience last, or for
+  // the slowest group, whether or not that has members; and for config.min_consumers before the first slot. At most one
+  // slot is outstanding at a time.
   //
   // Results: kOk, kTimeout, kForked.
   WriteSlot Acquire(absl::Duration timeout);

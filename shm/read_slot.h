@@ -47,6 +47,9 @@ class ReadSlot {
   // handed out. kOk without a slot.
   SlotResult Verify();
 
+  // In a group: a member that is dead had this slot before, and did not live to release it. It may have acted on it.
+  bool redelivered() const { return view_.redelivered; }
+
   // Gives the slot back. kOverrun if it changed meanwhile, which no correct producer does. Does nothing (kOk)
   // without a slot.
   SlotResult Release();

@@ -2,14 +2,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "shm/channel/starting_point.h"
 #include "shm/os/crash_point.h"
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
+#include "shm/ring/group_claims.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -54,7 +59,8 @@ absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant
 
 // A chunk that the producer might write over is pinned while it is read.
 uint32_t PinsNeeded(const DataView& view, const Applicant& applicant) {
-  if (view.geometry.inline_payloads()) return 0;
+  // What a member of a group has claimed stays until it is done.
+  if (view.geometry.inline_payloads() || applicant.group != 0) return 0;
   // Who begins behind head is not waited for until the producer knows of it.
   const bool starts_behind = !applicant.keeps_place && applicant.start.at != JoinPoint::At::kNewest;
   return IsWaitedForWithoutEnd(view.config, applicant) && !starts_behind ? 0 : applicant.max_batch;
@@ -105,6 +111,8 @@ void WriteEntry(ConsumerEntry& entry, const Applicant& applicant) {
   entry.when_slow.store(static_cast<uint32_t>(applicant.when_slow), std::memory_order_relaxed);
   entry.patience_ns.store(absl::ToInt64Nanoseconds(applicant.patience), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.patience_written");
+  entry.group.store(applicant.group, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.group_written");
   entry.pid.store(getpid(), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.pid_written");
   for (std::atomic<uint64_t>& pin : entry.pins) pin.store(0, std::memory_order_relaxed);
@@ -134,6 +142,29 @@ absl::Status DeclarePins(const OpenedSegment& segment, const Applicant& applican
 
 }  // namespace
 
+absl::StatusOr<uint32_t> ChooseGroup(const ChannelConfig& config, ReadOrder order,
+                                     const std::optional<std::string>& name) {
+  const std::vector<std::string>& groups = config.groups;
+  if (groups.empty() && name.has_value()) {
+    return absl::NotFoundError(absl::StrCat(
+        "channel '", config.channel, "' has no group '", *name, "': its policy is ", NameOf(config.policy),
+        "; leave the group out, or create the channel with policy pipeline"));
+  }
+  // Who reads the latest only looks on.
+  if (groups.empty() || order == ReadOrder::kLatest) return 0;
+  if (!name.has_value() && groups.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("channel '", config.channel, "' has the groups ",
+                                                   absl::StrJoin(groups, ", "),
+                                                   "; say which one this consumer is to share the work of"));
+  }
+  const auto found = name.has_value() ? std::find(groups.begin(), groups.end(), *name) : groups.begin();
+  if (found == groups.end()) {
+    return absl::NotFoundError(absl::StrCat("channel '", config.channel, "' has no group '", *name,
+                                            "'; it has ", absl::StrJoin(groups, ", ")));
+  }
+  return static_cast<uint32_t>(found - groups.begin()) + 1;
+}
+
 bool IsWaitedForWithoutEnd(const ChannelConfig& config, const Applicant& applicant) {
   return IsLossless(config.policy) && applicant.order == ReadOrder::kNext &&
          applicant.when_slow == WhenSlow::kBlock && config.max_patience == absl::InfiniteDuration();
@@ -149,6 +180,8 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   ConsumerEntry& entry = segment.control_view.entry(*place);
   const std::atomic<uint64_t>& head = view.header->progress.head;
 
+  // Before anything else: what the last holder of the place has claimed would look as if it were this one's.
+  ReopenPlace(segment.control_view, *place);
   const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
   entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.joining");

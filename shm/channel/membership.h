@@ -5,6 +5,8 @@
 #define PYLABHUB_SHM_CHANNEL_MEMBERSHIP_H_
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,6 +32,7 @@ struct Membership {
 struct Applicant {
   uint64_t token;  // random, more than 1
   ReadOrder order;
+  uint32_t group = 0;        // 1 + the index of its group; 0: it reads for itself
   bool keeps_place = false;  // it had `place` in the predecessor, and may have it kept here
   uint32_t place = 0;
   uint32_t max_batch = 1;  // slots that it may hold at once
@@ -41,6 +44,12 @@ struct Applicant {
 // True if the producer, once it knows of the consumer, never writes over a slot that this one has not released: then slots
 // are read where they lie.
 bool IsWaitedForWithoutEnd(const ChannelConfig& config, const Applicant& applicant);
+// The group of a consumer that reads in this order and asked for group `name`, or for none: 1 + its index; 0: it reads for
+// itself. Without a name it is the channel's only group.
+//
+// Errors: kNotFound if there is no such group, kInvalidArgument if there are several and no name; both list the groups.
+absl::StatusOr<uint32_t> ChooseGroup(const ChannelConfig& config, ReadOrder order,
+                                     const std::optional<std::string>& name);
 
 // Takes a place, by its lock, and enters it. The order of the steps is drawn in consumer_roster.h.
 // kResourceExhausted if none is free, or if no more pins are; kOutOfRange if applicant.start is yet to be written.

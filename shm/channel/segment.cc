@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "shm/os/crash_point.h"
 #include "shm/os/kernel_lock.h"
+#include "shm/ring/group_claims.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -34,6 +35,17 @@ bool OpenedSegment::ProducerLives() const { return ByteIsLocked(data.fd(), kProd
 
 bool OpenedSegment::ConsumerLives(uint32_t place) const {
   return ByteIsLocked(control.fd(), kFirstConsumerLockByte + place);
+}
+
+uint64_t OpenedSegment::CountUndone(uint32_t group) const {
+  return shm::CountUndone(data_view, control_view, group);
+}
+
+bool OpenedSegment::IsDrained() const {
+  for (uint32_t group = 0; group < control_view.shape.group_count; ++group) {
+    if (CountUndone(group) != 0) return false;
+  }
+  return true;
 }
 
 uint32_t OpenedSegment::CountLivingConsumers() const {

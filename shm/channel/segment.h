@@ -45,6 +45,10 @@ struct OpenedSegment {
   // The consumer at `place`; not for the caller's own place.
   bool ConsumerLives(uint32_t place) const;
   uint32_t CountLivingConsumers() const;
+  // How many committed slots the group at this index has still to read and release.
+  uint64_t CountUndone(uint32_t group) const;
+  // True if every group has read and released every committed slot, or if there are no groups.
+  bool IsDrained() const;
 };
 
 // kFailedPrecondition if one of the two is not what it should be, or if they do not belong together; the message calls

@@ -29,6 +29,7 @@ uint64_t FirstInPlace(const DataView& view, uint64_t sequence, uint64_t head) {
 }  // namespace
 
 uint64_t LowestStart(const DataView& view, const Applicant& applicant, bool place_was_kept, uint64_t head) {
+  if (applicant.group != 0) return LowestKept(view, head);
   if (place_was_kept) return 0;
   if (applicant.order == ReadOrder::kLatest) return head;
   if (applicant.keeps_place)
@@ -46,6 +47,8 @@ uint64_t LowestStart(const DataView& view, const Applicant& applicant, bool plac
 
 StartingPoint ChooseStart(const DataView& view, const Applicant& applicant, uint32_t place,
                           bool place_was_kept, uint64_t head) {
+  // Its group's claims tell a member what is left; no slot is kept for one of them.
+  if (applicant.group != 0) return {.sequence = LowestKept(view, head)};
   // The newest slot that there is counts as news for who reads the latest.
   if (applicant.order == ReadOrder::kLatest) return {.sequence = head > 0 ? head - 1 : 0};
   const PlaceRecord& record = view.places()[place];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "shm/channel/anchor.h"
 #include "shm/channel/named_segment.h"
 #include "shm/os/crash_point.h"
@@ -87,11 +88,36 @@ bool Succession::HeirLives(const Heir& heir) const {
                      });
 }
 
+size_t CountUndrainedSegments(const ChannelFiles& files) {
+  const std::vector<SegmentId> ids = files.ListSegments();
+  return static_cast<size_t>(std::count_if(ids.begin(), ids.end(), [&](const SegmentId& id) {
+    const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
+    return segment.ok() && !segment->ProducerLives() && !segment->IsDrained();
+  }));
+}
+
+SegmentId FirstUndrainedSegment(
+    const ChannelFiles& files, const SegmentId& segment_id,
+    const std::function<std::optional<uint32_t>(const ChannelConfig&)>& group_in) {
+  SegmentId first = segment_id;
+  absl::Time first_created = absl::InfiniteFuture();
+  // Not along the chain of predecessors: one of those that lie between may be drained, and gone.
+  for (const SegmentId& id : files.ListSegments()) {
+    const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
+    if (!segment.ok() || segment->data_view.created >= first_created || segment->ProducerLives()) continue;
+    const std::optional<uint32_t> group = group_in(segment->data_view.config);
+    if (!group.has_value() || segment->CountUndone(*group) == 0) continue;
+    first = id;
+    first_created = segment->data_view.created;
+  }
+  return first;
+}
+
 bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id) {
   const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, segment_id, Access::kReadOnly);
   // Heirs before consumers: who moves attaches here before it leaves there.
   if (segment.ok()) {
-    return !segment->ProducerLives() && !HasLivingHeir(files, *segment) &&
+    return !segment->ProducerLives() && segment->IsDrained() && !HasLivingHeir(files, *segment) &&
            segment->CountLivingConsumers() == 0;
   }
   return IsMissingOrDamaged(segment.status()) && !IsLockedByAnybody(files.DataPath(segment_id)) &&

@@ -10,11 +10,14 @@
 #define PYLABHUB_SHM_CHANNEL_SUCCESSION_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "shm/channel/channel_files.h"
 #include "shm/channel/segment.h"
+#include "shm/channel_config.h"
 #include "shm/segment_id.h"
 
 namespace pylabhub::shm {
@@ -48,8 +51,18 @@ class Succession {
   std::vector<Heir> heirs_;
 };
 
-// True if nobody uses the segment: its producer is gone, no consumer is attached, and none that lives has a place kept
-// in it. What cannot be opened for another reason than that it is missing or damaged is not abandoned.
+// Segments of producers that are gone, with slots that a group has still to read, are kept until a member has come for them.
+inline constexpr size_t kMaxUndrainedSegments = 8;
+size_t CountUndrainedSegments(const ChannelFiles& files);
+
+// Where a member of a group goes who would go to `segment_id`: to the oldest segment of the channel whose producer is gone, and
+// which its group has not drained; else to `segment_id`. `group_in` is the group's index in a channel of this config, none if
+// there is no such group.
+SegmentId FirstUndrainedSegment(const ChannelFiles& files, const SegmentId& segment_id,
+                                const std::function<std::optional<uint32_t>(const ChannelConfig&)>& group_in);
+
+// True if nobody uses the segment, and nobody has to: its producer is gone, no consumer is attached, none that lives has a place
+// kept in it, and every group has drained it. What cannot be opened for another reason than that it is missing or damaged is not abandoned.
 bool IsAbandoned(const ChannelFiles& files, const SegmentId& segment_id);
 
 // For a participant that has given its own locks back: removes the segment if it is abandoned; and whatever else is,

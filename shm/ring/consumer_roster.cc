@@ -16,6 +16,7 @@ ConsumerRoster::ConsumerRoster(const ControlView& control, uint32_t max_pins, Li
       reserved_tokens_(control.max_consumers(), 0) {
   active_.reserve(control.max_consumers());
   sleepers_.reserve(control.max_consumers());
+  for (uint32_t group = 0; group < control_.shape.group_count; ++group) groups_.emplace_back(control_, group);
 }
 
 void ConsumerRoster::Reserve(uint32_t index, uint64_t token) {
@@ -56,11 +57,16 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
               .waited_from = 0,
               .told_cursor = kNever,
               .waited_for = false,
+              .group = 0,
               .when_slow = WhenSlow::kBlock,
               .patience_ns = 0,
               .pins = 0};
   place.pins = std::min(entry.pins_declared.load(std::memory_order_relaxed), kPinsPerConsumer);
-  place.waited_for = entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
+  const uint32_t group = entry.group.load(std::memory_order_relaxed);
+  place.group = group <= groups_.size() ? group : 0;
+  // Where there are groups, they are waited for, and not their members.
+  place.waited_for = groups_.empty() &&
+                     entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
   const uint32_t when_slow = entry.when_slow.load(std::memory_order_relaxed);
   const int64_t patience_ns = entry.patience_ns.load(std::memory_order_relaxed);
   if ((when_slow == static_cast<uint32_t>(WhenSlow::kDropBacklog) ||
@@ -99,6 +105,10 @@ ConsumerRoster::Slowest ConsumerRoster::FindSlowest(uint64_t head) {
     if (!place.waited_for) continue;
     const uint64_t cursor = std::max(ReadCursor(place, head), place.waited_from);
     if (cursor < slowest.cursor) slowest = {cursor, place.index};
+  }
+  for (uint32_t group = 0; group < groups_.size(); ++group) {
+    const uint64_t cursor = groups_[group].DoneBelow(head);
+    if (cursor < slowest.cursor) slowest = {cursor, group, /*is_group=*/true};
   }
   if (reserved_count_ == 0) return slowest;
   const auto first =
@@ -191,7 +201,8 @@ bool ConsumerRoster::EvictDead(Wants wants) {
 }
 
 bool ConsumerRoster::EvictDeadBelow(uint64_t needed_cursor) {
-  return EvictDead([=](const Place& place) {
+  return EvictDead([&](const Place& place) {
+    if (place.group != 0) return groups_[place.group - 1].done_below() < needed_cursor;
     return place.waited_for && std::max(place.highest_cursor, place.waited_from) < needed_cursor;
   });
 }
@@ -208,6 +219,12 @@ bool ConsumerRoster::EvictDeadPinners() {
         std::begin(place.entry->pins), std::end(place.entry->pins),
         [](const std::atomic<uint64_t>& pin) { return pin.load(std::memory_order_relaxed) != 0; });
   });
+}
+
+uint64_t ConsumerRoster::invalid_values() const {
+  uint64_t count = invalid_values_;
+  for (const GroupProgress& group : groups_) count += group.invalid_words();
+  return count;
 }
 
 }  // namespace pylabhub::shm

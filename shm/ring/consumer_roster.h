@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "shm/channel_config.h"
+#include "shm/ring/group_claims.h"
 #include "shm/segment/control_segment.h"
 #include "shm/segment/layout.h"
 
@@ -66,9 +67,10 @@ class ConsumerRoster {
   struct Slowest {
     uint64_t cursor;  // every slot below it may be written over; UINT64_MAX if nobody is waited for
     uint32_t index;   // whose cursor that is; kNobody, or that of a reserved place that nobody has taken yet
+    bool is_group = false;  // `index` is a group's
   };
   static constexpr uint32_t kNobody = UINT32_MAX;
-  // The slowest of those that a lossless producer waits for.
+  // The slowest of those that a lossless producer waits for: consumers that read every slot, or groups.
   Slowest FindSlowest(uint64_t head);
 
   // True if a consumer may sleep: then the caller fences, and looks at FindSleepers.
@@ -105,18 +107,21 @@ class ConsumerRoster {
   // descriptors (edge P in ring_writer.h).
   bool MarkPinned(std::vector<bool>& pinned);
 
-  // Asks the kernel about those who are waited for below `needed_cursor`, about all, or about all that sleep or hold
-  // a pin, and forgets the dead. True if there were any.
+  // Asks the kernel about those who are waited for below `needed_cursor` (a group's members are told apart from the dead,
+  // but what those held is still waited for), about all, or about all that sleep or hold a pin, and forgets the dead. True
+  // if there were any.
   bool EvictDeadBelow(uint64_t needed_cursor);
   bool EvictAllDead();
   bool EvictDeadSleepers();
   bool EvictDeadPinners();
 
-  // For waiting: the word that the consumer at `index` advances.
-  const std::atomic<uint64_t>& cursor_word(uint32_t index) const { return control_.entry(index).cursor; }
+  // For waiting: the word that `blocker`, a consumer or a group, changes when it goes on.
+  const std::atomic<uint64_t>& progress_word(const Slowest& blocker) const {
+    return blocker.is_group ? control_.group(blocker.index).releases : control_.entry(blocker.index).cursor;
+  }
 
   uint64_t evicted_consumers() const { return evicted_consumers_; }
-  uint64_t invalid_values() const { return invalid_values_; }
+  uint64_t invalid_values() const;
 
  private:
   struct Place {
@@ -127,6 +132,7 @@ class ConsumerRoster {
     uint64_t waited_from;     // below it this consumer holds nothing back
     uint64_t told_cursor;  // where its cursor was when it was taken out of its sleep; kNever if it never was
     bool waited_for;       // reads every slot
+    uint32_t group;        // 1 + the index of its group; 0: none
     WhenSlow when_slow;
     int64_t patience_ns;
     uint32_t pins;  // how many of its pins may be set
@@ -148,6 +154,7 @@ class ConsumerRoster {
   uint64_t seen_changes_ = UINT64_MAX;
   std::vector<Place> active_;
   std::vector<Sleepers> sleepers_;
+  std::vector<GroupProgress> groups_;
   std::vector<uint64_t> dead_states_;      // by index: the state word of a consumer that was found dead
   std::vector<uint64_t> reserved_tokens_;  // by index: 0 if not reserved
   uint32_t reserved_count_ = 0;

@@ -1,6 +1,7 @@
 #include "shm/ring/ring_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
@@ -23,7 +24,7 @@ bool IsWhole(std::span<const std::byte> payload, std::optional<uint64_t> checksu
 
 }  // namespace
 
-RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup)
+RingReader::RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup setup)
     : view_(view),
       geometry_(view.geometry),
       entry_(entry),
@@ -31,9 +32,13 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderS
       record_(&view.places()[setup.place]),
       state_(entry->state.load(std::memory_order_relaxed)),
       order_(setup.order),
+      turn_(setup.member.has_value()       ? Turn::kShared
+            : order_ == ReadOrder::kLatest ? Turn::kLatest
+                                           : Turn::kNext),
       may_settle_(setup.waited_for_without_end),
       announced_change_(setup.announced_change),
       checksum_(view.config.checksum),
+      member_(std::move(setup.member)),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
   access_ = geometry_.inline_payloads() ? Access::kCopied : Access::kPinned;
   held_.resize(setup.max_batch);
@@ -45,6 +50,8 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, const ReaderS
   MoveTo(setup.start.sequence);
   // Edge J: from head on nothing is written over, whether or not the producer has seen this consumer yet.
   if (may_settle_ && setup.start.at_head) Settle();
+  // Edge G: what a member has claimed is not written over, whether or not the producer has seen that member.
+  if (member_.has_value()) Settle();
 }
 
 void RingReader::Settle() {
@@ -59,7 +66,7 @@ void RingReader::TrySettle() {
   // than the cursor allows.
   if (view_.header->wait.acknowledged_changes.load(std::memory_order_acquire) < announced_change_) return;
   Settle();
-  RecoverIfLapped();
+  LookBack();
 }
 
 void RingReader::MoveTo(uint64_t sequence) {
@@ -96,9 +103,8 @@ SlotResult RingReader::TryAcquireBatch(std::span<SlotView> slots, size_t* taken)
   if (first != SlotResult::kOk) return first;
   const size_t room = order_ == ReadOrder::kNext ? std::min(slots.size(), held_.size()) : 1;
   size_t count = 1;
-  // Acquire, edge A.
-  while (count < room && cell()->stamp.load(std::memory_order_acquire) == expected_ + 1) {
-    const SlotResult result = Take(cell(), expected_, &slots[count]);
+  while (count < room) {
+    const SlotResult result = TakeIfThere(&slots[count]);
     corrupt_unreported_ = result == SlotResult::kCorrupt;
     if (result != SlotResult::kOk) break;
     ++count;
@@ -123,7 +129,8 @@ bool RingReader::IsBehind() const {
   return cell()->stamp.load(std::memory_order_acquire) != expected_ + 1;
 }
 
-bool RingReader::RecoverIfLapped() {
+bool RingReader::LookBack() {
+  if (turn_ == Turn::kShared) return FindAbandoned();
   if (!IsBehind()) return false;
   SkipLap();
   PublishCursor();
@@ -150,6 +157,7 @@ bool RingReader::IsReady() const {
     return true;
   if (order_ == ReadOrder::kLatest) return FindNewest() > expected_;
   if (corrupt_unreported_) return true;
+  if (turn_ == Turn::kShared) return HasUnclaimed();
   const uint64_t stamp = cell()->stamp.load(std::memory_order_relaxed);
   return stamp == expected_ + 1 || WasLapped(stamp);
 }
@@ -188,6 +196,13 @@ RingReader::Descriptor RingReader::Load(const SlotDescriptor* cell) const {
   if (checksum_ != Checksum::kNone && (cell->flags.load(std::memory_order_acquire) & kHasChecksum) != 0)
     descriptor.checksum = cell->checksum.load(std::memory_order_acquire);
   return descriptor;
+}
+
+SlotResult RingReader::TakeIfThere(SlotView* slot) {
+  if (turn_ == Turn::kShared) return TryAcquireShared(slot);
+  // Acquire, edge A.
+  if (cell()->stamp.load(std::memory_order_acquire) != expected_ + 1) return SlotResult::kTimeout;
+  return Take(cell(), expected_, slot);
 }
 
 bool RingReader::IsSound(const Descriptor& descriptor) const {
@@ -317,6 +332,7 @@ SlotResult RingReader::Release() {
     unchanged = IsUnchanged(held_[i]) && unchanged;
     // Release, edge B: the payload was read before the pin goes.
     if (access_ == Access::kPinned) entry_->pins[i].store(0, std::memory_order_release);
+    if (turn_ == Turn::kShared) FinishClaimed(held_[i].sequence);
   }
   held_count_ = 0;
   PYLABHUB_CRASH_POINT("reader.release.pin_gone");
@@ -342,6 +358,8 @@ void RingReader::PublishCursor() {
 }
 
 void RingReader::WakeProducer() {
+  // A member is not waited for by itself: FinishClaimed.
+  if (member_.has_value()) return;
   // Edge W: the cursor was stored before this fence, and who sleeps is read after it.
   FullFence();
   const ProducerWait& wait = view_.header->wait;
@@ -353,6 +371,7 @@ void RingReader::WakeProducer() {
 }
 
 void RingReader::BeginSleep() {
+  if (turn_ == Turn::kShared) MoveTo(PassClaimed());
   // The producer wakes whoever sleeps at the slot that its cursor names.
   PublishCursor();
   wait_state_before_ = wait_state_;

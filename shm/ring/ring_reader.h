@@ -27,6 +27,7 @@
 
 #include "shm/os/fork_guard.h"
 #include "shm/read_order.h"
+#include "shm/ring/group_claims.h"
 #include "shm/segment/data_segment.h"
 #include "shm/segment/layout.h"
 #include "shm/slot_result.h"
@@ -40,6 +41,7 @@ struct SlotView {
   int64_t timestamp_ns = 0;
   uint64_t missed_slots = 0;
   std::optional<uint64_t> checksum = std::nullopt;  // of the payload, as its producer says
+  bool redelivered = false;                         // a member of the group that is dead had it before
 };
 
 // Where a reader begins, and how many slots before that it was entitled to and will not get.
@@ -61,12 +63,14 @@ struct ReaderSetup {
   uint64_t announced_change = 0;
   // Slots that may be held at once: so many pins are declared in its entry, if it needs any.
   uint32_t max_batch = 1;
+  // Of a group: it reads the slots that nobody else of that group has.
+  std::optional<GroupMember> member = std::nullopt;
 };
 
 class RingReader {
  public:
   // `entry` is this consumer's own, the one at setup.place, in which nobody else writes.
-  RingReader(const DataView& view, ConsumerEntry* entry, const ReaderSetup& setup);
+  RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup setup);
 
   // Takes the next slot (or the newest, as the order says). kOk; kTimeout if there is none yet; kCorrupt if
   // its descriptor makes no sense, or (Checksum::kEnforced) its payload has no checksum or another one: it is skipped,
@@ -78,7 +82,8 @@ class RingReader {
       if (record_->cut_off_state.load(std::memory_order_acquire) == state_) [[unlikely]]
         return SlotResult::kCutOff;
     }
-    return order_ == ReadOrder::kNext ? TryAcquireNext(slot) : TryAcquireLatest(slot);
+    if (turn_ == Turn::kNext) return TryAcquireNext(slot);
+    return turn_ == Turn::kLatest ? TryAcquireLatest(slot) : TryAcquireShared(slot);
   }
   // The same, for as many slots as are there, up to slots.size() and max_batch(). `taken` of them are held: at least one
   // if the result is kOk, else none.
@@ -97,19 +102,27 @@ class RingReader {
   // kForked.
   SlotResult Verify(const SlotView& slot);
 
-  // For a consumer that has waited long: true if the expected slot was overwritten, which a producer that waits for its
-  // consumers does only to one that it does not know; the reader has moved on then.
-  bool RecoverIfLapped();
+  // For a consumer that has waited long: looks for what no commit tells of. True if the expected slot was overwritten, which
+  // a producer that waits for its consumers does only to one that it does not know; the reader has moved on then. For a
+  // member of a group: true if there is a slot that nobody holds who lives, for which it asks the kernel; it is what the next
+  // TryAcquire takes.
+  bool LookBack();
 
   // The number of the slot that is read next (kNext), or the least that is (kLatest).
   uint64_t expected_sequence() const { return expected_; }
   // Slots committed so far.
   uint64_t head() const { return view_.header->progress.head.load(std::memory_order_acquire); }
-  // True if the producer said that nothing will follow, and all that it committed was taken and reported.
+  // True if the producer said that nothing will follow, and all that it committed was taken and reported; by a group: and
+  // released.
   bool drained() const {
     if (corrupt_unreported_) return false;
     const uint64_t closed_at = view_.header->wait.closed_at.load(std::memory_order_acquire);
-    return closed_at != 0 && expected_ + 1 >= closed_at;
+    if (closed_at == 0) return false;
+    return member_.has_value() ? member_->AllDoneBelow(closed_at - 1) : expected_ + 1 >= closed_at;
+  }
+  // After the end of the producer, for who has found nothing to read: false while others of the group hold slots of it.
+  bool NothingWillCome() const {
+    return !member_.has_value() || member_->AllDoneBelow(CommittedSlots(view_));
   }
 
   // For sleeping: sets or clears "wake me", and the word that the next commit changes.
@@ -117,6 +130,9 @@ class RingReader {
   // sleep.
   void BeginSleep();
   void EndSleep(bool told) { SetWaitState(told || wait_state_before_ != kAwake ? kMaySleep : kAwake); }
+  // After BeginSleep, and after a look at that word: true if the slot that is waited for has come and another member of the
+  // group was faster, so that the word may not change any more.
+  bool WasPassed() const { return turn_ == Turn::kShared && PassClaimed() != expected_; }
   const std::atomic<uint64_t>& expected_stamp() const { return CellOf(expected_)->stamp; }
   // False until a sleep has begun: then the first must be short.
   bool producer_knows_of_sleeps() const { return wait_state_ != kAwake; }
@@ -136,6 +152,12 @@ class RingReader {
     uint64_t sequence;
     uint32_t chunk;
   };
+  // Whose turn it is to be read.
+  enum class Turn : uint8_t {
+    kNext,
+    kLatest,
+    kShared,  // the next one that nobody of the group has
+  };
   enum class Access : uint8_t {
     kInPlace,  // the producer waits for the cursor
     kPinned,   // the producer does not wait, and leaves pinned chunks alone
@@ -152,6 +174,18 @@ class RingReader {
   SlotResult TryAcquireLatest(SlotView* slot);
   // The number after the newest slot's; at most expected_ if there is nothing new.
   uint64_t FindNewest() const;
+  // For what follows in a batch.
+  SlotResult TakeIfThere(SlotView* slot);
+  SlotResult TryAcquireShared(SlotView* slot);
+  bool HasUnclaimed() const;
+  uint64_t PassClaimed() const { return member_->PassClaimed(expected_, view_.header->progress.head); }
+  bool FindAbandoned();
+  SlotResult TakeAbandoned(SlotView* slot);
+  SlotResult TakeClaimed(const GroupMember::Claim& claim, SlotView* slot);
+  void FinishClaimed(uint64_t sequence);
+  bool IsCommitted(uint64_t sequence) const {
+    return CellOf(sequence)->stamp.load(std::memory_order_acquire) == sequence + 1;
+  }
   bool WasLapped(uint64_t stamp) const;
   bool IsBehind() const;
   void SkipLap();
@@ -186,10 +220,13 @@ class RingReader {
   const PlaceRecord* record_;  // what the producer says about this consumer
   uint64_t state_;             // of the entry, while this consumer has it
   ReadOrder order_;
+  Turn turn_;
   Access access_;
   bool may_settle_;  // it will read in place when the producer knows of it
   uint64_t announced_change_;
   Checksum checksum_;
+  std::optional<GroupMember> member_;
+  bool look_back_ = false;  // FindAbandoned found something
 
   uint64_t expected_;               // behind what is held
   uint64_t cell_offset_bytes_ = 0;  // of the cell of expected_
@@ -207,6 +244,7 @@ class RingReader {
   uint64_t received_slots_ = 0;
   uint64_t received_bytes_ = 0;
   uint64_t missed_slots_ = 0;
+  uint64_t redelivered_slots_ = 0;
   uint64_t waits_ = 0;
   uint64_t sleeps_ = 0;
   uint64_t corrupt_slots_ = 0;
