@@ -255,6 +255,7 @@ typedef struct plh_consumer_stats {
   uint64_t waits;
   uint64_t sleeps;
   uint64_t corrupt_slots;
+  uint64_t redelivered_slots;
 } plh_consumer_stats;
 
 PLH_EXPORT void plh_consumer_get_stats(const plh_consumer* consumer, plh_consumer_stats* stats);

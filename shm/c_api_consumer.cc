@@ -86,6 +86,7 @@ absl::StatusOr<ConsumerOptions> OptionsFrom(const plh_consumer_options& given) {
   options.start = *start;
   options.when_slow = given.when_slow <= UINT8_MAX ? static_cast<WhenSlow>(given.when_slow) : WhenSlow{};
   options.max_batch = given.max_batch;
+  if (given.group != nullptr) options.group = given.group;
   options.patience = c_api::DurationOf(given.patience_ns);
   options.open_timeout = c_api::DurationOf(given.open_timeout_ns);
   options.wait.spin = c_api::DurationOf(given.spin_ns);
@@ -113,6 +114,7 @@ plh_read_slot SlotFrom(const SlotView& view) {
   slot.sequence = view.sequence;
   slot.timestamp_ns = view.timestamp_ns;
   slot.missed_slots = view.missed_slots;
+  slot.redelivered = view.redelivered ? 1 : 0;
   return slot;
 }
 
@@ -214,6 +216,7 @@ void plh_consumer_get_stats(const plh_consumer* consumer, plh_consumer_stats* st
       .waits = counted.waits,
       .sleeps = counted.sleeps,
       .corrupt_slots = counted.corrupt_slots,
+      .redelivered_slots = counted.redelivered_slots,
   };
   c_api::CopyOut(full, stats);
 }

@@ -137,6 +137,26 @@ TEST_F(DataPlaneExamplesTest, BatchesPass) {
   EXPECT_EQ(read, 16u * 64);
 }
 
+TEST_F(DataPlaneExamplesTest, GroupsShareTheWork) {
+  ChannelConfig config = {.channel = "frames", .slot_bytes = 64, .directory = folder()};
+  config.policy = Policy::kPipeline;
+  config.groups = {"filters", "loggers"};
+  auto producer = DataBlockProducer::Create(config);
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  ConsumerOptions options;
+  options.directory = folder();
+  options.group = "filters";
+  auto filter = DataBlockConsumer::Open("frames", options);
+  ASSERT_TRUE(filter.ok()) << filter.status();
+  (*producer)->Acquire(absl::ZeroDuration()).Commit(1);
+  EXPECT_FALSE((*filter)->Acquire(absl::Seconds(1)).redelivered());
+  // What a group has not read is kept for it, even when nobody is left.
+  options.group = "loggers";
+  auto logger = DataBlockConsumer::Open("frames", options);
+  ASSERT_TRUE(logger.ok()) << logger.status();
+  EXPECT_TRUE((*logger)->Acquire(absl::Seconds(1)));
+}
+
 TEST_F(DataPlaneExamplesTest, ChecksumsGuardPayloads) {
   ChannelConfig config = {.channel = "adc", .slot_bytes = 64, .directory = folder()};
   config.checksum = Checksum::kEnforced;

@@ -254,6 +254,36 @@ static void a_killed_producer_is_followed(void) {
   close(ready[1]);
 }
 
+static void the_members_of_a_group_share_the_slots(void) {
+  const char* groups[] = {"filters", "loggers"};
+  plh_producer_options options = producer_options();
+  options.policy = PLH_PIPELINE;
+  options.groups = groups;
+  options.group_count = 2;
+  plh_producer* producer = create(&options);
+  plh_error error;
+  plh_consumer_options reading = consumer_options();
+  CHECK(plh_consumer_open(&reading, &error) == NULL && strstr(error.message, "loggers") != NULL);
+  reading.group = "filters";
+  plh_consumer* first = open_with(&reading);
+  plh_consumer* second = open_with(&reading);
+  reading.group = "loggers";
+  plh_consumer* logger = open_with(&reading);
+  CHECK(put(producer, "a") == PLH_OK && put(producer, "b") == PLH_OK);
+  plh_read_slot slot;
+  CHECK(plh_consumer_acquire(first, kSecond, &slot) == PLH_OK && memcmp(slot.payload, "a", 1) == 0);
+  CHECK(slot.redelivered == 0);
+  CHECK(plh_consumer_acquire(second, kSecond, &slot) == PLH_OK && memcmp(slot.payload, "b", 1) == 0);
+  CHECK(plh_consumer_acquire(logger, kSecond, &slot) == PLH_OK && memcmp(slot.payload, "a", 1) == 0);
+  CHECK(plh_consumer_release(first) == PLH_OK && plh_consumer_release(second) == PLH_OK);
+  CHECK(plh_consumer_release(logger) == PLH_OK);
+  CHECK(plh_consumer_acquire(logger, kSecond, &slot) == PLH_OK && memcmp(slot.payload, "b", 1) == 0);
+  plh_consumer_destroy(logger); /* releases what it holds */
+  plh_consumer_destroy(first);
+  plh_consumer_destroy(second);
+  plh_producer_destroy(producer);
+}
+
 int main(void) {
   strcpy(folder, "/dev/shm/pylabhub-c-test-XXXXXX");
   if (mkdtemp(folder) == NULL) {
@@ -266,6 +296,7 @@ int main(void) {
   an_older_callers_shorter_options_are_completed();
   checksums_are_verified_on_request();
   a_killed_producer_is_followed();
+  the_members_of_a_group_share_the_slots();
   CHECK(rmdir(folder) == 0); /* every channel took its files with it */
   if (failures == 0) puts("everything in c_api.h works from C");
   return failures == 0 ? 0 : 1;
