@@ -177,6 +177,9 @@ inline Release() {
   d_step { finished[sequence] = true; memory[claim(cell)] = claim_word(sequence, redeliveries, kDone, place) }
 }
 
+// What nobody looks at any more is to make no states of its own.
+inline Forget() { place = 0; cell = 0; sequence = 0; redeliveries = 0; word = 0; won = false }
+
 proctype member(byte me; byte place) {
   byte cell, sequence, redeliveries;
   short word;
@@ -231,8 +234,8 @@ again:
        skip;
        d_step { cell = 0; sequence = 0; redeliveries = 0; word = 0; won = false }
     od;
-    atomic { ended[me] = true; place_lock[place] = 0 }
-  } unless { killed[me] }
+    atomic { ended[me] = true; place_lock[place] = 0; Forget() }
+  } unless { atomic { killed[me] -> Forget() } }
 }
 
 active proctype killer() {

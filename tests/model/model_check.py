@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import tempfile
 
-MEMORY_LIMIT_MB = 6000
+MEMORY_LIMIT_MB = 4000
 MAX_DEPTH = 1000000
 SEARCH_TIMEOUT_S = 3000
 
@@ -100,7 +100,7 @@ class Model:
         generated = run(["spin", "-a", *defines, self.name + ".pml"], folder, 60)
         if generated.returncode != 0 or "Error" in generated.stdout:
             raise ModelError(f"spin refuses {self.name} with {defines}:\n{generated.stdout}")
-        compiled = run(["gcc", "-O2" if optimise else "-O0", "-w", "-DSAFETY", "-DVECTORSZ=2048",
+        compiled = run(["gcc", "-O1" if optimise else "-O0", "-w", "-DSAFETY", "-DVECTORSZ=2048",
                         f"-DMEMLIM={MEMORY_LIMIT_MB}", "-o", "pan", "pan.c"], folder, 120)
         if compiled.returncode != 0:
             raise ModelError(f"gcc refuses what spin made of {self.name}:\n{compiled.stdout}")

@@ -159,7 +159,7 @@ proctype consumer(byte me; byte c) {
     unread = expected != committed;
     assert(!unread);
     ended[me] = true
-  } unless { killed[me] }
+  } unless { atomic { killed[me] -> expected = 0; first = 0 } }
 }
 
 active proctype killer() {
