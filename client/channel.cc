@@ -85,7 +85,8 @@ absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlock
 absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlockConsumer& block) {
   const ConsumerSpec spec = {.channel = block.config().channel,
                              .consumer_id = RandomSessionId(),
-                             .expected_schema_hash = block.schema_hash()};
+                             .expected_schema_hash = block.schema_hash(),
+                             .group = block.group()};
   const absl::StatusOr<Grant> grant = messenger.RegisterConsumer(spec).get();
   if (!grant.ok()) return grant.status();
   return Registration(messenger, ConsumerClaim{.channel = spec.channel, .consumer_id = spec.consumer_id});
@@ -114,7 +115,9 @@ absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Dur
     if (!opened.ok()) return opened.status();
     block = *std::move(opened);
   }
-  if (block->segment_id().bytes != found->spec.segment_id) {
+  // A member of a group may have to read first what an earlier producer left.
+  const bool drains_earlier = !block->group().empty() && !block->ProducerIsAlive();
+  if (block->segment_id().bytes != found->spec.segment_id && !drains_earlier) {
     const std::string segment_id = block->segment_id().ToHex();
     block.reset();
     return absl::UnavailableError(absl::StrCat(

@@ -89,6 +89,23 @@ TEST_F(ChannelTest, AProducerThatWasDoneBeforeItsConsumerCouldRegisterLosesNothi
   EXPECT_EQ(Get(*consumer->block), "producer closed");
 }
 
+TEST_F(ChannelTest, AMemberOfAGroupReadsFirstWhatAnEarlierProducerLeftAndThenFollows) {
+  auto messenger = Connect(broker_);
+  const shm::ChannelConfig config{
+      .channel = kName, .policy = shm::Policy::kPipeline, .slot_bytes = 64, .directory = folder_.path()};
+  Put(*CreateChannel(config, messenger.get())->block, "left behind");
+  auto producer = CreateChannel(config, messenger.get());
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  auto consumer = ConnectConsumer(*messenger);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  EXPECT_TRUE(consumer->registration);
+  EXPECT_EQ(consumer->block->group(), "workers");
+  EXPECT_EQ(Get(*consumer->block), "left behind");
+  EXPECT_EQ(Get(*consumer->block), "producer closed");
+  ASSERT_TRUE(consumer->block->Follow(kPatience).ok());
+  EXPECT_EQ(consumer->block->segment_id(), producer->block->segment_id());
+}
+
 TEST_F(ChannelTest, ABrokerThatForgetsTheChannelMeanwhileDoesNotCostTheConsumerItsPlace) {
   auto producing = Connect(broker_);
   auto consuming = Connect(broker_);
