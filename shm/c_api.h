@@ -64,7 +64,8 @@ typedef enum plh_result {
   PLH_CUT_OFF = 7,         /* this consumer was too slow; destroy it and open the channel again */
   PLH_FORKED = 8,          /* the handle belongs to the parent of this process */
   PLH_NO_CHECKSUM = 9,     /* the slot has none to verify */
-  PLH_NO_SLOT = 10 /* the handle holds no slot, or it holds one already, or an argument makes no sense */
+  PLH_NO_SLOT = 10, /* the handle holds no slot, or it holds one already, or an argument makes no sense */
+  PLH_NO_ZONE = 11  /* the channel has no zone */
 } plh_result;
 
 /* "timeout" for PLH_TIMEOUT and so on. */

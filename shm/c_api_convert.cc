@@ -35,6 +35,8 @@ plh_result ResultOf(SlotResult result) {
       return PLH_FORKED;
     case SlotResult::kNoChecksum:
       return PLH_NO_CHECKSUM;
+    case SlotResult::kNoZone:
+      return PLH_NO_ZONE;
   }
   return PLH_NO_SLOT;
 }
@@ -70,6 +72,8 @@ const char* plh_result_name(plh_result result) {
       return "forked";
     case PLH_NO_CHECKSUM:
       return "no checksum";
+    case PLH_NO_ZONE:
+      return "no zone";
     case PLH_NO_SLOT:
       return "no slot";
   }

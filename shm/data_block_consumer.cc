@@ -20,9 +20,11 @@
 #include "shm/channel/successor_watch.h"
 #include "shm/channel/wait.h"
 #include "shm/channel/waitable.h"
+#include "shm/channel/zone_wait.h"
 #include "shm/os/crash_point.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/futex.h"
+#include "shm/ring/zone.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -82,12 +84,25 @@ absl::Status NoSuchChannel(const ChannelFiles& files) {
                                           "; start its producer first, or wait for it with open_timeout"));
 }
 
-absl::Status CheckSchema(const DataView& view, const std::optional<Schema>& expected) {
-  if (!expected.has_value() || HashOf(*expected) == view.schema_hash) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("SCHEMA_MISMATCH: channel '", view.config.channel,
-                                                    "' carries '", view.config.schema.name, "' (",
-                                                    ToHex(view.schema_hash), "), this consumer expects '",
-                                                    expected->name, "' (", ToHex(HashOf(*expected)), ")"));
+absl::Status SchemaMismatch(absl::string_view what, const Schema& carried, const Schema& expected) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("SCHEMA_MISMATCH: ", what, " carries '", carried.name, "' (", ToHex(HashOf(carried)),
+                   "), this consumer expects '", expected.name, "' (", ToHex(HashOf(expected)), ")"));
+}
+
+absl::Status CheckSchemas(const ChannelConfig& config, const ConsumerOptions& options) {
+  const std::string channel = absl::StrCat("channel '", config.channel, "'");
+  if (options.expected_schema.has_value() && *options.expected_schema != config.schema)
+    return SchemaMismatch(channel, config.schema, *options.expected_schema);
+  if (!options.expected_zone_schema.has_value()) return absl::OkStatus();
+  if (config.zone_bytes == 0) {
+    return absl::FailedPreconditionError(absl::StrCat("SCHEMA_MISMATCH: ", channel,
+                                                      " has no zone, this consumer expects one of '",
+                                                      options.expected_zone_schema->name, "'"));
+  }
+  if (*options.expected_zone_schema == config.zone_schema) return absl::OkStatus();
+  return SchemaMismatch(absl::StrCat("the zone of ", channel), config.zone_schema,
+                        *options.expected_zone_schema);
 }
 
 // The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not lead
@@ -269,6 +284,7 @@ class DataBlockConsumer::State final : public Waitable {
 
   bool forked() const { return generation_ != ForkGeneration(); }
   const Attachment& attachment() const { return *attachment_; }
+  const WaitOptions& wait() const { return options_.wait; }
   RingReader& reader() { return attachment_->reader; }
   const std::string& group() const {
     static const std::string none;
@@ -348,8 +364,7 @@ class DataBlockConsumer::State final : public Waitable {
   // Joins the segment, then leaves the one before, if any.
   absl::Status Attach(absl::StatusOr<OpenedSegment> segment, Applicant applicant) {
     if (!segment.ok()) return segment.status();
-    if (absl::Status status = CheckSchema(segment->data_view, options_.expected_schema); !status.ok())
-      return status;
+    if (absl::Status status = CheckSchemas(segment->data_view.config, options_); !status.ok()) return status;
     applicant.order = OrderFor(segment->data_view.config);
     applicant.max_batch = options_.max_batch;
     applicant.start = options_.start;
@@ -493,6 +508,28 @@ ReadBatch DataBlockConsumer::AcquireBatch(size_t slots, absl::Duration timeout) 
   if (result != SlotResult::kOk) [[unlikely]]
     return ReadBatch(result);
   return ReadBatch(&reader, room.first(taken));
+}
+
+absl::StatusOr<uint64_t> DataBlockConsumer::ReadZone(std::span<std::byte> target) const {
+  if (state_->forked())
+    return absl::FailedPreconditionError("the consumer belongs to the parent of this process");
+  if (config().zone_bytes == 0) return NoZone(config());
+  const std::optional<uint64_t> version = ZoneReader(state_->attachment().segment.data_view).Read(target);
+  if (version.has_value()) return *version;
+  return absl::UnavailableError(
+      absl::StrCat("the zone of channel '", config().channel,
+                   "' is written faster than it can be read; a zone is for data that "
+                   "changes slowly"));
+}
+
+uint64_t DataBlockConsumer::zone_version() const {
+  if (state_->forked() || config().zone_bytes == 0) return 0;
+  return ZoneReader(state_->attachment().segment.data_view).version();
+}
+
+SlotResult DataBlockConsumer::WaitForZone(uint64_t after_version, absl::Duration timeout) const {
+  if (state_->forked()) return SlotResult::kForked;
+  return shm::WaitForZone(state_->attachment().segment, after_version, state_->wait(), timeout);
 }
 
 absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -53,6 +54,8 @@ struct ConsumerOptions {
   absl::Duration patience = absl::Seconds(1);
   // Set: Open fails if the channel's schema is another one.
   std::optional<Schema> expected_schema = std::nullopt;
+  // Set: Open fails if the channel has no zone, or one with another schema.
+  std::optional<Schema> expected_zone_schema = std::nullopt;
   // How long Open waits for the channel to appear.
   absl::Duration open_timeout = absl::ZeroDuration();
   // Slots that AcquireBatch may hand out at once. More than one costs so many pins (at most 16) or copies where the
@@ -113,6 +116,20 @@ class DataBlockConsumer {
   // The same for up to `slots` slots at once, and at most options.max_batch: waits for the first, and takes as many more
   // as are there.
   ReadBatch AcquireBatch(size_t slots, absl::Duration timeout);
+
+  // Copies the first bytes of the zone's newest version into `target`, as many as both have; which version it is, from
+  // 1. Version 0, which copies nothing: it was not written yet. Never a mixture of two versions. Disturbs nobody, and
+  // goes on after the producer is gone.
+  //
+  // Errors: kFailedPrecondition (the channel has no zone, or the handle belongs to the parent of this process),
+  //         kUnavailable (the producer wrote two versions while one was read, a hundred times in a row).
+  absl::StatusOr<uint64_t> ReadZone(std::span<std::byte> target) const;
+  // The version that ReadZone would read; 0 too if there is no zone.
+  uint64_t zone_version() const;
+  // Waits at most `timeout` for a version above `after_version`. Each segment counts from 1 again: after Follow, 0.
+  //
+  // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kNoZone, kForked.
+  SlotResult WaitForZone(uint64_t after_version, absl::Duration timeout) const;
 
   // After kProducerClosed or kProducerDead: waits at most `timeout` for the channel's next producer, and
   // attaches to its segment, at its sequence 0 if the place was kept. OK means that Acquire reads from

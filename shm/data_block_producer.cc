@@ -22,6 +22,7 @@
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
 #include "shm/ring/consumer_roster.h"
+#include "shm/ring/zone.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -88,6 +89,7 @@ class DataBlockProducer::State {
         roster_(segment_.control_view, config_.max_pins,
                 [this](uint32_t place) { return ConsumerLives(place); }),
         writer_(segment_.data_segment, config_, roster_) {
+    if (config_.zone_bytes != 0) zone_.emplace(segment_.data_segment);
     pending_heirs_ = succession_.heirs();
     heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
     for (const Succession::Heir& heir : pending_heirs_) {
@@ -105,6 +107,7 @@ class DataBlockProducer::State {
     if (forked()) return;
     Require(!writer_.prepared(), "a WriteSlot outlives its DataBlockProducer");
     writer_.Close();
+    if (zone_.has_value()) zone_->WakeAll();
     // Locks first, then a look at who is left: of two that leave at once, the second sees that both are gone.
     PYLABHUB_CRASH_POINT("producer.end.closed");
     const Mapping data = std::move(segment_.data);
@@ -139,6 +142,7 @@ class DataBlockProducer::State {
   bool forked() const { return generation_ != ForkGeneration(); }
   RingWriter& writer() { return writer_; }
   const RingWriter& writer() const { return writer_; }
+  std::optional<ZoneWriter>& zone() { return zone_; }
   const ChannelConfig& config() const { return config_; }
   const SegmentId& segment_id() const { return segment_id_; }
   const SegmentId& predecessor_id() const { return predecessor_id_; }
@@ -316,6 +320,7 @@ class DataBlockProducer::State {
   SegmentId predecessor_id_;
   ConsumerRoster roster_;
   RingWriter writer_;
+  std::optional<ZoneWriter> zone_;
   std::vector<Succession::Heir> pending_heirs_;
   Wait::Clock::time_point heirs_deadline_;
   LivenessTimer liveness_;
@@ -420,6 +425,23 @@ WriteBatch DataBlockProducer::AcquireBatch(size_t slots, absl::Duration timeout)
   const SlotResult result = AcquireSlots(slots, timeout);
   if (result != SlotResult::kOk) return WriteBatch(result);
   return WriteBatch(&state_->writer());
+}
+
+absl::Status DataBlockProducer::WriteZone(std::span<const std::byte> bytes) {
+  if (state_->forked())
+    return absl::FailedPreconditionError("the producer belongs to the parent of this process");
+  if (!state_->zone().has_value()) return NoZone(config());
+  if (bytes.size() > config().zone_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the zone of channel '", config().channel, "' has ",
+                                                   config().zone_bytes, " bytes, not ", bytes.size(),
+                                                   "; create it with more zone_bytes"));
+  }
+  state_->zone()->Write(bytes);
+  return absl::OkStatus();
+}
+
+uint64_t DataBlockProducer::zone_version() const {
+  return state_->zone().has_value() ? state_->zone()->version() : 0;
 }
 
 uint64_t DataBlockProducer::next_sequence() const { return state_->writer().next_sequence(); }

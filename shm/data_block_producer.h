@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
@@ -91,6 +92,16 @@ class DataBlockProducer {
   // config().capacity_slots. With an overwriting policy and slots of more than 1 KiB, the slots that they will take the
   // place of are gone from now on.
   WriteBatch AcquireBatch(size_t slots, absl::Duration timeout);
+
+  // Publishes `bytes`, and zeros up to config().zone_bytes, as the next version of the zone. Needs no slot, waits for
+  // nobody, and costs a copy and a system call (about 0.15 us). A new segment's zone is unwritten, whatever the
+  // predecessor's held: write it first.
+  //
+  // Errors: kInvalidArgument (more bytes than the zone has), kFailedPrecondition (the channel has no zone, or the
+  //         handle belongs to the parent of this process).
+  absl::Status WriteZone(std::span<const std::byte> bytes);
+  // How often the zone was written.
+  uint64_t zone_version() const;
 
   // The number that the next committed slot gets; the first is 0.
   uint64_t next_sequence() const;

@@ -60,6 +60,7 @@ struct Field {
   std::string unit = {};  // UCUM where it has one ("Cel", "ns", "m/s"); empty for none; at most 64 characters
 
   size_t bytes() const { return BytesOf(type) * count; }
+  bool operator==(const Field&) const = default;
 };
 
 struct Schema {
@@ -70,6 +71,7 @@ struct Schema {
   // Bytes without a meaning of their own: what a file or a socket carries. The default of a channel.
   static Schema Opaque();
   bool opaque() const { return record_bytes == 0; }
+  bool operator==(const Schema&) const = default;
 
   // OK, or kInvalidArgument with the field that is wrong and why: a bad name, an overlap, a field past the
   // record.

@@ -24,6 +24,8 @@ absl::string_view NameOf(SlotResult result) {
       return "forked";
     case SlotResult::kNoChecksum:
       return "no checksum";
+    case SlotResult::kNoZone:
+      return "no zone";
   }
   return "unknown";
 }

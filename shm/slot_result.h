@@ -22,6 +22,7 @@ enum class SlotResult : uint8_t {
   kCutOff,
   kForked,      // the handle belongs to the parent of this process
   kNoChecksum,  // consumer: the producer gave the slot none to verify
+  kNoZone,      // consumer: the channel has no zone
 };
 
 // "timeout" for kTimeout and so on.
