@@ -1,4 +1,4 @@
-// A pipeline group (shm/ring/group claims): members share the slots, each goes to one of them, and what a dead member held
+// A pipeline group (shm/ring/group_claims.h): members share the slots, each goes to one of them, and what a dead member held
 // goes to another. The producer works out from the claim words alone what it may write over.
 //
 // Never: a slot that is lost, torn, or held by two living members; one that is handed out again after it was done; anybody
