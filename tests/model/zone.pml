@@ -1,4 +1,4 @@
-// The flexible zone (ZoneHeader in shm/segment/layout.h): two copies, of which the writer changes the one that is not to be
+// The flexible zone (shm/ring/zone.h): two copies, of which the writer changes the one that is not to be
 // read. A reader copies, and looks at `begun` again: its copy is whole if the writer has not begun the version after the next.
 //
 // Never: a copy that is torn, or older than a version that was published before the reader began; anybody who waits. The
