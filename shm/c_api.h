@@ -65,7 +65,8 @@ typedef enum plh_result {
   PLH_FORKED = 8,          /* the handle belongs to the parent of this process */
   PLH_NO_CHECKSUM = 9,     /* the slot has none to verify */
   PLH_NO_SLOT = 10, /* the handle holds no slot, or it holds one already, or an argument makes no sense */
-  PLH_NO_ZONE = 11  /* the channel has no zone */
+  PLH_NO_ZONE = 11, /* the channel has no zone */
+  PLH_WOKEN = 12    /* plh_wait_set_wake was called */
 } plh_result;
 
 /* "timeout" for PLH_TIMEOUT and so on. */
@@ -167,6 +168,10 @@ PLH_EXPORT plh_result plh_producer_batch_slot(plh_producer* producer, size_t ind
 PLH_EXPORT plh_result plh_producer_commit_batch(plh_producer* producer, const size_t* payload_bytes,
                                                 size_t count);
 
+/* Publishes `bytes` bytes as the zone's next version; what is left of the zone is zero. Returns a plh_code. */
+PLH_EXPORT int32_t plh_producer_write_zone(plh_producer* producer, const void* zone, size_t bytes,
+                                           plh_error* error);
+
 typedef struct plh_producer_stats {
   uint64_t struct_bytes; /* set by the caller: sizeof(plh_producer_stats) */
   uint64_t committed_slots;
@@ -248,6 +253,15 @@ PLH_EXPORT uint64_t plh_consumer_slot_bytes(const plh_consumer* consumer);
 PLH_EXPORT uint32_t plh_consumer_capacity_slots(const plh_consumer* consumer);
 PLH_EXPORT uint32_t plh_consumer_policy(const plh_consumer* consumer); /* plh_policy */
 
+/* Bytes of the channel's zone; 0 if it has none. */
+PLH_EXPORT uint64_t plh_consumer_zone_bytes(const plh_consumer* consumer);
+/* Copies the zone's newest version, whole, to `zone`, as many bytes as both have. `*version` is 0, and nothing is copied, before the producer has written it. Returns a plh_code. */
+PLH_EXPORT int32_t plh_consumer_read_zone(const plh_consumer* consumer, void* zone, size_t bytes,
+                                          uint64_t* version, plh_error* error);
+/* Waits for a later version than `after_version`: PLH_OK, PLH_TIMEOUT, PLH_PRODUCER_CLOSED, PLH_PRODUCER_DEAD, PLH_NO_ZONE. */
+PLH_EXPORT plh_result plh_consumer_wait_for_zone(const plh_consumer* consumer, uint64_t after_version,
+                                                 int64_t timeout_ns);
+
 typedef struct plh_consumer_stats {
   uint64_t struct_bytes; /* set by the caller: sizeof(plh_consumer_stats) */
   uint64_t received_slots;
@@ -260,6 +274,25 @@ typedef struct plh_consumer_stats {
 } plh_consumer_stats;
 
 PLH_EXPORT void plh_consumer_get_stats(const plh_consumer* consumer, plh_consumer_stats* stats);
+
+/* ---- One thread that waits on many consumers ---- */
+
+typedef struct plh_wait_set plh_wait_set;
+
+/* `spin_ns` as in the options of a consumer. */
+PLH_EXPORT plh_wait_set* plh_wait_set_create(int64_t spin_ns);
+/* Members are not destroyed with it. NULL is ignored. */
+PLH_EXPORT void plh_wait_set_destroy(plh_wait_set* set);
+/* The highest priority is told first. `key` is the caller's own. Returns a plh_code. */
+PLH_EXPORT int32_t plh_wait_set_add(plh_wait_set* set, plh_consumer* consumer, int32_t priority, uint64_t key,
+                                    plh_error* error);
+/* A consumer that is destroyed leaves by itself. */
+PLH_EXPORT int32_t plh_wait_set_remove(plh_wait_set* set, plh_consumer* consumer, plh_error* error);
+/* PLH_OK: `*key` is that of a member that has something to acquire, or whose producer is gone. PLH_TIMEOUT, PLH_WOKEN,
+ * PLH_FORKED. */
+PLH_EXPORT plh_result plh_wait_set_wait(plh_wait_set* set, int64_t timeout_ns, uint64_t* key);
+/* Makes a wait return PLH_WOKEN: this one or the next. May be called from any thread, and from a signal handler. */
+PLH_EXPORT void plh_wait_set_wake(plh_wait_set* set);
 
 #ifdef __cplusplus
 }

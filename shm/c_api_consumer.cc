@@ -5,6 +5,7 @@
 
 #include "shm/c_api.h"
 #include "shm/c_api_convert.h"
+#include "shm/c_api_handles.h"
 #include "shm/data_block_consumer.h"
 
 using pylabhub::shm::ConsumerOptions;
@@ -20,22 +21,6 @@ using pylabhub::shm::SlotView;
 using pylabhub::shm::WaitOptions;
 using pylabhub::shm::WhenSlow;
 namespace c_api = pylabhub::shm::c_api;
-
-struct plh_consumer {
-  std::unique_ptr<DataBlockConsumer> block;
-  // At most one of them; both go before the block.
-  std::optional<ReadSlot> slot;
-  std::optional<ReadBatch> batch;
-  std::string schema;
-  std::string segment_id;
-
-  explicit plh_consumer(std::unique_ptr<DataBlockConsumer> opened) : block(std::move(opened)) { Describe(); }
-  void Describe() {
-    schema = pylabhub::shm::CanonicalText(block->schema());
-    segment_id = block->segment_id().ToHex();
-  }
-  bool holds() const { return slot.has_value() || batch.has_value(); }
-};
 
 namespace {
 
@@ -203,6 +188,27 @@ uint32_t plh_consumer_capacity_slots(const plh_consumer* consumer) {
 
 uint32_t plh_consumer_policy(const plh_consumer* consumer) {
   return consumer == nullptr ? 0 : static_cast<uint32_t>(consumer->block->config().policy);
+}
+
+uint64_t plh_consumer_zone_bytes(const plh_consumer* consumer) {
+  return consumer == nullptr ? 0 : consumer->block->config().zone_bytes;
+}
+
+int32_t plh_consumer_read_zone(const plh_consumer* consumer, void* zone, size_t bytes, uint64_t* version,
+                               plh_error* error) {
+  absl::StatusOr<uint64_t> read = absl::InvalidArgumentError("consumer, zone or version is NULL");
+  if (consumer != nullptr && zone != nullptr && version != nullptr) {
+    read = consumer->block->ReadZone({static_cast<std::byte*>(zone), bytes});
+    if (read.ok()) *version = *read;
+  }
+  c_api::Explain(read.status(), error);
+  return static_cast<int32_t>(read.status().code());
+}
+
+plh_result plh_consumer_wait_for_zone(const plh_consumer* consumer, uint64_t after_version,
+                                      int64_t timeout_ns) {
+  if (consumer == nullptr) return PLH_NO_ZONE;
+  return c_api::ResultOf(consumer->block->WaitForZone(after_version, c_api::DurationOf(timeout_ns)));
 }
 
 void plh_consumer_get_stats(const plh_consumer* consumer, plh_consumer_stats* stats) {

@@ -76,6 +76,8 @@ const char* plh_result_name(plh_result result) {
       return "no zone";
     case PLH_NO_SLOT:
       return "no slot";
+    case PLH_WOKEN:
+      return "woken";
   }
   return "unknown";
 }

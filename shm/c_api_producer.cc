@@ -152,6 +152,14 @@ plh_result plh_producer_commit_batch(plh_producer* producer, const size_t* paylo
   return result;
 }
 
+int32_t plh_producer_write_zone(plh_producer* producer, const void* zone, size_t bytes, plh_error* error) {
+  absl::Status status = absl::InvalidArgumentError("producer or zone is NULL");
+  if (producer != nullptr && (zone != nullptr || bytes == 0))
+    status = producer->block->WriteZone({static_cast<const std::byte*>(zone), bytes});
+  c_api::Explain(status, error);
+  return static_cast<int32_t>(status.code());
+}
+
 void plh_producer_get_stats(const plh_producer* producer, plh_producer_stats* stats) {
   if (producer == nullptr || stats == nullptr) return;
   const ProducerStats counted = producer->block->Stats();

@@ -13,6 +13,7 @@
 #include "shm/describe.h"
 #include "shm/typed.h"
 #include "shm/wait_set.h"
+#include "shm/zone.h"
 #include "tests/support/shm_folder.h"
 
 struct Sample {
@@ -20,6 +21,11 @@ struct Sample {
   int64_t taken_ns;
 };
 PYLABHUB_SCHEMA(Sample, (volts, "V"), (taken_ns, "ns"));
+
+struct Calibration {
+  double gain;
+};
+PYLABHUB_SCHEMA(Calibration, (gain, "1"));
 
 namespace {
 
@@ -42,6 +48,7 @@ using pylabhub::shm::WaitSet;
 using pylabhub::shm::WhenSlow;
 using pylabhub::shm::WriteBatch;
 using pylabhub::shm::WriteSlot;
+using pylabhub::shm::ZoneOf;
 
 class DataPlaneExamplesTest : public ::testing::Test {
  protected:
@@ -184,6 +191,22 @@ TEST_F(DataPlaneExamplesTest, OneThreadWaitsOnManyChannels) {
     order.push_back(next.key);
   }
   EXPECT_EQ(order, (std::vector<uint64_t>{1, 2})) << "the camera comes first";
+}
+
+TEST_F(DataPlaneExamplesTest, AZoneIsReadWhole) {
+  ChannelConfig config;
+  config.directory = folder();
+  config.zone_schema = pylabhub::shm::SchemaOf<Calibration>();
+  auto producer = Producer<Sample>::Create("adc", config);
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  ConsumerOptions options;
+  options.directory = folder();
+  auto consumer = Consumer<Sample>::Open("adc", options);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  ASSERT_TRUE(WriteZone(producer->block(), Calibration{.gain = 2.5}).ok());
+  absl::StatusOr<ZoneOf<Calibration>> zone = ReadZone<Calibration>(consumer->block());
+  ASSERT_TRUE(zone.ok()) << zone.status();
+  EXPECT_EQ(zone->value.gain, 2.5);
 }
 
 TEST_F(DataPlaneExamplesTest, TypesAreChecked) {

@@ -284,6 +284,53 @@ static void the_members_of_a_group_share_the_slots(void) {
   plh_producer_destroy(producer);
 }
 
+static void the_zone_is_read_whole_and_waited_for(void) {
+  plh_producer_options options = producer_options();
+  options.zone_bytes = 4;
+  plh_producer* producer = create(&options);
+  plh_consumer_options reading = consumer_options();
+  plh_consumer* consumer = open_with(&reading);
+  char zone[8];
+  uint64_t version = 7;
+  CHECK(plh_consumer_zone_bytes(consumer) == 4);
+  CHECK(plh_consumer_read_zone(consumer, zone, sizeof(zone), &version, NULL) == PLH_CODE_OK && version == 0);
+  CHECK(plh_consumer_wait_for_zone(consumer, 0, 0) == PLH_TIMEOUT);
+  CHECK(plh_producer_write_zone(producer, "abcd", 4, NULL) == PLH_CODE_OK);
+  CHECK(plh_consumer_wait_for_zone(consumer, 0, kSecond) == PLH_OK);
+  CHECK(plh_consumer_read_zone(consumer, zone, sizeof(zone), &version, NULL) == PLH_CODE_OK);
+  CHECK(version == 1 && memcmp(zone, "abcd", 4) == 0);
+  plh_error error;
+  CHECK(plh_producer_write_zone(producer, "abcde", 5, &error) != PLH_CODE_OK && error.message[0] != '\0');
+  plh_consumer_destroy(consumer);
+  plh_producer_destroy(producer);
+}
+
+static void one_thread_waits_on_many(void) {
+  plh_producer_options options = producer_options();
+  plh_producer* producer = create(&options);
+  plh_consumer_options reading = consumer_options();
+  plh_consumer* low = open_with(&reading);
+  plh_consumer* high = open_with(&reading);
+  plh_wait_set* set = plh_wait_set_create(0);
+  CHECK(plh_wait_set_add(set, low, 0, 1, NULL) == PLH_CODE_OK);
+  CHECK(plh_wait_set_add(set, high, 5, 2, NULL) == PLH_CODE_OK);
+  plh_error error;
+  CHECK(plh_wait_set_add(set, high, 5, 3, &error) == PLH_CODE_ALREADY_EXISTS);
+  uint64_t key = 0;
+  CHECK(plh_wait_set_wait(set, 0, &key) == PLH_TIMEOUT);
+  plh_wait_set_wake(set);
+  CHECK(plh_wait_set_wait(set, 20 * kSecond, &key) == PLH_WOKEN);
+  CHECK(put(producer, "x") == PLH_OK);
+  CHECK(plh_wait_set_wait(set, 20 * kSecond, &key) == PLH_OK && key == 2);
+  CHECK(plh_wait_set_remove(set, high, NULL) == PLH_CODE_OK);
+  CHECK(plh_wait_set_wait(set, 20 * kSecond, &key) == PLH_OK && key == 1);
+  plh_consumer_destroy(low);
+  CHECK(plh_wait_set_wait(set, 0, &key) == PLH_TIMEOUT);
+  plh_wait_set_destroy(set);
+  plh_consumer_destroy(high);
+  plh_producer_destroy(producer);
+}
+
 int main(void) {
   strcpy(folder, "/dev/shm/pylabhub-c-test-XXXXXX");
   if (mkdtemp(folder) == NULL) {
@@ -297,6 +344,8 @@ int main(void) {
   checksums_are_verified_on_request();
   a_killed_producer_is_followed();
   the_members_of_a_group_share_the_slots();
+  the_zone_is_read_whole_and_waited_for();
+  one_thread_waits_on_many();
   CHECK(rmdir(folder) == 0); /* every channel took its files with it */
   if (failures == 0) puts("everything in c_api.h works from C");
   return failures == 0 ? 0 : 1;
