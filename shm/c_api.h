@@ -255,7 +255,8 @@ PLH_EXPORT uint32_t plh_consumer_policy(const plh_consumer* consumer); /* plh_po
 
 /* Bytes of the channel's zone; 0 if it has none. */
 PLH_EXPORT uint64_t plh_consumer_zone_bytes(const plh_consumer* consumer);
-/* Copies the zone's newest version, whole, to `zone`, as many bytes as both have. `*version` is 0, and nothing is copied, before the producer has written it. Returns a plh_code. */
+/* Copies the newest version of the zone, whole, to `zone`, as many bytes as both have. `*version` is 0, and nothing is copied,
+ * before the producer has written it. Returns a plh_code. */
 PLH_EXPORT int32_t plh_consumer_read_zone(const plh_consumer* consumer, void* zone, size_t bytes,
                                           uint64_t* version, plh_error* error);
 /* Waits for a later version than `after_version`: PLH_OK, PLH_TIMEOUT, PLH_PRODUCER_CLOSED, PLH_PRODUCER_DEAD, PLH_NO_ZONE. */

@@ -54,7 +54,7 @@ absl::StatusOr<Sample> MeasureOneWay(T& transport, const Bench& bench, const Tri
       auto reader = transport.OpenReader(Lane::kThere, place);
       if (!reader.ok()) return reader.status();
       if (absl::Status met = start_line.Meet(); !met.ok()) return met;
-      const absl::StatusOr<Sample> sample =
+      absl::StatusOr<Sample> sample =
           WithSize(bench.payload_bytes, [&](auto size) { return drink(**reader, size, settings.seconds); });
       if (!sample.ok()) return sample.status();
       if (absl::Status met = start_line.Meet(); !met.ok()) return met;
