@@ -71,7 +71,7 @@ absl::StatusOr<std::vector<OpenedSegment>> OpenChain(const ChannelConfig& config
 // Where a channel's consumers find its segment.
 struct NamedHome {
   ChannelFiles files;
-  Anchor anchor;
+  std::optional<Anchor> anchor;
 };
 using Home = std::variant<NamedHome, SegmentDescriptors>;
 
@@ -113,12 +113,11 @@ class DataBlockProducer::State {
     const Mapping data = std::move(segment_.data);
     UnlockByte(data.fd(), kProducerLockByte);
     PYLABHUB_CRASH_POINT("producer.end.unlocked");
-    const auto* named = std::get_if<NamedHome>(&home_);
+    auto* named = std::get_if<NamedHome>(&home_);
     if (named == nullptr) return;
-    const ChannelFiles files = named->files;
-    home_ = SegmentDescriptors();
+    named->anchor.reset();
     PYLABHUB_CRASH_POINT("producer.end.anchor_given_back");
-    LeaveChannel(files, segment_id_);
+    LeaveChannel(named->files, segment_id_);
     PYLABHUB_CRASH_POINT("producer.end.left");
   }
 
@@ -126,7 +125,7 @@ class DataBlockProducer::State {
     PYLABHUB_CRASH_POINT("producer.publish.begun");
     segment_.Publish();
     PYLABHUB_CRASH_POINT("producer.publish.segment_published");
-    if (auto* named = std::get_if<NamedHome>(&home_)) named->anchor.Publish(segment_id_);
+    if (auto* named = std::get_if<NamedHome>(&home_)) named->anchor->Publish(segment_id_);
     PYLABHUB_CRASH_POINT("producer.publish.anchor_published");
   }
 
