@@ -5,7 +5,7 @@
 #
 #   build  compiler, Bazel and the libraries
 #   bench  the peers that tests/bench measures
-#   check  formatters and analysers
+#   check  formatters, analysers and fuzzers
 set -euo pipefail
 
 packages_of() {
@@ -17,7 +17,7 @@ packages_of() {
         protobuf-compiler protobuf-compiler-grpc
       ;;
     bench) echo iceoryx libiceoryx-posh-dev libzmq3-dev ;;
-    check) echo clang-format clang-tidy spin ;;
+    check) echo clang clang-format clang-tidy libclang-rt-dev spin ;;
     *)
       echo "third_party/install.sh: unknown group '$1'; use build, bench or check" >&2
       exit 2

@@ -47,7 +47,7 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup s
     copies_.resize(copy_words_ * setup.max_batch);
   }
   missed_before_ = setup.start.missed_slots;
-  MoveTo(setup.start.sequence);
+  MoveTo(std::min(setup.start.sequence, kMaxHead));
   // Edge J: from head on nothing is written over, whether or not the producer has seen this consumer yet.
   if (may_settle_ && setup.start.at_head) Settle();
   // Edge G: what a member has claimed is not written over, whether or not the producer has seen that member.

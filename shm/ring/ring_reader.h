@@ -18,6 +18,7 @@
 #ifndef PYLABHUB_SHM_RING_RING_READER_H_
 #define PYLABHUB_SHM_RING_RING_READER_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -111,7 +112,9 @@ class RingReader {
   // The number of the slot that is read next (kNext), or the least that is (kLatest).
   uint64_t expected_sequence() const { return expected_; }
   // Slots committed so far.
-  uint64_t head() const { return view_.header->progress.head.load(std::memory_order_acquire); }
+  uint64_t head() const {
+    return std::min(view_.header->progress.head.load(std::memory_order_acquire), kMaxHead);
+  }
   // True if the producer said that nothing will follow, and all that it committed was taken and reported; by a group: and
   // released.
   bool drained() const {
@@ -169,6 +172,10 @@ class RingReader {
                                                                              geometry_.cell_stride_bytes);
   }
   const SlotDescriptor* cell() const { return At<SlotDescriptor>(view_.base, cell_offset_bytes_); }
+
+  // No producer ever comes so far. A head that says more is damaged, and a reader that followed it would see numbers
+  // come to their end and begin anew.
+  static constexpr uint64_t kMaxHead = uint64_t{1} << 63;
 
   SlotResult TryAcquireNext(SlotView* slot);
   SlotResult TryAcquireLatest(SlotView* slot);

@@ -116,7 +116,8 @@ absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
         ", ", fixed.group_count, " groups at ", fixed.groups_offset_bytes));
   }
   view.entries = At<ConsumerEntry>(memory.data(), fixed.entries_offset_bytes);
-  view.groups = memory.data() + fixed.groups_offset_bytes;
+  // Without groups nobody has looked at their offset.
+  if (view.shape.group_count != 0) view.groups = memory.data() + fixed.groups_offset_bytes;
   return view;
 }
 

@@ -47,6 +47,7 @@ TOP_LEVEL = {
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 SOURCE_ENDINGS = (".cc", ".h", ".c", ".cpp", ".hpp", ".inc")
+BUILD_FILES = ("BUILD.bazel", "BUILD")
 
 
 def violations(root):
@@ -55,11 +56,13 @@ def violations(root):
     for layer in sorted(MAY_USE):
         for path in _files_under(root, layer):
             name = os.path.basename(path)
+            if not name.endswith(SOURCE_ENDINGS) and name not in BUILD_FILES:
+                continue
             with open(os.path.join(root, path), encoding="utf-8") as file:
                 text = file.read()
             if name.endswith(SOURCE_ENDINGS):
                 found += include_violations(path, text)
-            elif name in ("BUILD.bazel", "BUILD"):
+            else:
                 found += build_file_violations(path, text)
     return found
 

@@ -115,6 +115,17 @@ TEST(ControlSegmentTest, GroupsAnywhereElseThanInsideTheFileAreRefused) {
   }
 }
 
+// Found by tests/fuzz: an address was made of an offset that nobody had looked at.
+TEST(ControlSegmentTest, GroupsThatThereAreNotAreNotPointedTo) {
+  constexpr ControlShape kNoGroups = {.max_consumers = kPlaces, .group_count = 0, .capacity_slots = 0};
+  const SegmentMemory memory(ControlFileBytes(kNoGroups));
+  BuildControl(memory.bytes(), kNoGroups, SegmentId::Random());
+  memory.Write(memory.header_offset_bytes() + offsetof(ControlHeader, groups_offset_bytes), UINT64_MAX);
+  const auto view = ViewControl(memory.bytes());
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->groups, nullptr);
+}
+
 TEST(ControlSegmentTest, MoreEntriesThanThereIsRoomForAreRefused) {
   const SegmentMemory whole = Built();
   for (const uint32_t places : {0u, 1000u, kMaxConsumers + 1, UINT32_MAX}) {

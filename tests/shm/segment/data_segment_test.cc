@@ -219,6 +219,27 @@ TEST(DataSegmentTest, ASchemaThatWasChangedIsRefused) {
   }
 }
 
+// A consumer that knows the schema reads whole records: there must be room for one.
+TEST(DataSegmentTest, ASchemaOfRecordsThatNoSlotCanHoldIsRefused) {
+  const SegmentMemory memory = Published(kInlineBytes);
+  const auto header = memory.header_offset_bytes();
+  Schema larger = Config(kInlineBytes).schema;
+  larger.record_bytes = 99;
+  const auto write_larger = [&] {
+    const std::string text = CanonicalText(larger);
+    std::memcpy(
+        memory.bytes().data() + memory.Read<uint64_t>(header + offsetof(DataHeader, schema_offset_bytes)),
+        text.data(), text.size());
+    memory.Write(header + offsetof(DataHeader, schema_bytes), static_cast<uint32_t>(text.size()));
+    memory.Write(header + offsetof(DataHeader, schema_hash), HashOf(larger));
+  };
+  write_larger();
+  ASSERT_EQ(ErrorOf(memory), "");
+  larger.record_bytes = kInlineBytes + 1;
+  write_larger();
+  EXPECT_THAT(ErrorOf(memory), HasSubstr("slot_bytes 100 is less than one record of schema 'Reading' (101)"));
+}
+
 TEST(DataSegmentTest, RandomDamageIsRefusedOrLeavesEveryPartInBounds) {
   std::mt19937_64 random(pylabhub::testing::Seed());
   int refused = 0;

@@ -1,0 +1,343 @@
+// A producer whose control segment others write into, with an honest consumer beside them.
+//
+// The input is a program: which channel, at which place the honest consumer sits and what the others may spoil, then
+// steps of the producer, of the honest consumer and of the others. Whatever those write, the producer touches nothing
+// that is not its own, and the honest consumer is given what was committed, or told that it was not. While they leave
+// the honest consumer's own entry alone, it is given everything that its policy promises.
+//
+// Sample 255 is none: the rest of the input is a control file, which is opened. 254: one is opened after it was spoilt.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "shm/read_order.h"
+#include "shm/ring/consumer_roster.h"
+#include "shm/ring/group_claims.h"
+#include "shm/ring/ring_reader.h"
+#include "shm/ring/ring_writer.h"
+#include "shm/segment/control_segment.h"
+#include "shm/segment/data_segment.h"
+#include "shm/segment/layout.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/require.h"
+#include "tests/fuzz/segment_samples.h"
+#include "tests/shm/segment_memory.h"
+
+namespace pylabhub::fuzz {
+namespace {
+
+using ::pylabhub::shm::ChannelConfig;
+using ::pylabhub::shm::ConsumerEntry;
+using ::pylabhub::shm::ControlShape;
+using ::pylabhub::shm::ControlView;
+using ::pylabhub::shm::SegmentMemory;
+using ::pylabhub::shm::SlotResult;
+using ::pylabhub::shm::Touch;
+
+constexpr uint8_t kNoSample = 255;
+constexpr uint8_t kSpoiltBeforeOpening = 254;
+constexpr int kMaxSteps = 300;
+constexpr uint32_t kMaxBatch = 2;
+
+// A new channel, to be copied: building one takes far longer than what is done with it here.
+struct Sample {
+  SegmentMemory data;
+  SegmentMemory control;
+  shm::DataView view;  // of `data`
+
+  explicit Sample(const ChannelConfig& config)
+      : data(WrittenSegment(config, 0)),
+        control(ControlFileBytes(ControlShape::Of(config))),
+        view(*shm::ViewData(data.bytes())) {
+    BuildControl(control.bytes(), ControlShape::Of(config), {});
+  }
+};
+
+const std::vector<Sample>& Samples() {
+  static const auto* const samples = [] {
+    const std::vector<ChannelConfig> configs = SampleConfigs();
+    return new std::vector<Sample>(configs.begin(), configs.end());
+  }();
+  return *samples;
+}
+
+void ReplaceWord(const SegmentMemory& memory, uint64_t offset_bytes, Input& input) {
+  memory.Write(offset_bytes, input.Replacement(memory.Read<uint64_t>(offset_bytes)));
+}
+
+class Channel {
+ public:
+  Channel(const Sample& sample, uint32_t honest_place, bool spares_honest, bool settles_late)
+      : config_(sample.view.config),
+        lossless_(IsLossless(config_.policy)),
+        shares_(!config_.groups.empty()),
+        honest_place_(honest_place),
+        spares_honest_(spares_honest),
+        data_memory_(sample.data.bytes()),
+        control_memory_(sample.control.bytes()),
+        segment_(SegmentIn(sample)),
+        control_(*shm::ViewControl(control_memory_.bytes())),
+        roster_(control_, config_.max_pins, [this](uint32_t place) { return dead_.count(place) == 0; }),
+        writer_(segment_, config_, roster_),
+        reader_(Join(sample), &control_.entry(honest_place), SetupOf(honest_place, settles_late)) {}
+
+  void Step(Input& input) {
+    switch (input.Byte() % 8) {
+      case 0:
+        return Produce(input);
+      case 1:
+        return Acquire(1 + input.Byte() % kMaxBatch);
+      case 2:
+        return Release();
+      case 3:
+        return Sleep();
+      case 4:
+        return LookAtConsumers(input);
+      case 5:
+        return SpoilAnything(input);
+      default:
+        return SpoilEntry(input);
+    }
+  }
+  // Everybody else has left, so that all comes to its end.
+  void Finish() {
+    Release();
+    for (uint32_t place = 0; place < config_.max_consumers; ++place) dead_.insert(place);
+    if (spares_honest_) dead_.erase(honest_place_);
+    roster_.Refresh(writer_.next_sequence());
+    roster_.EvictAllDead();
+    while (Acquire(1), reader_.holding()) Release();
+    Require(!spares_honest_ || reader_.expected_sequence() == writer_.next_sequence(),
+            "an honest consumer reads to the end");
+    writer_.Close();
+    Require(!spares_honest_ || reader_.drained(), "and is told that it is the end");
+  }
+
+ private:
+  shm::DataSegment SegmentIn(const Sample& sample) const {
+    std::byte* const base = data_memory_.bytes().data();
+    return {sample.view.geometry, base, shm::At<shm::DataHeader>(base, data_memory_.header_offset_bytes())};
+  }
+  shm::DataView Join(const Sample& sample) {
+    ConsumerEntry& entry = control_.entry(honest_place_);
+    entry.group = shares_ ? 1 : 0;
+    entry.order = static_cast<uint32_t>(shm::ReadOrder::kNext);
+    entry.pins_declared = kMaxBatch;
+    entry.state = StateOf(1, shm::Phase::kActive);
+    ++control_.header->membership_changes;
+    roster_.Refresh(0);
+    shm::DataView view = sample.view;
+    view.base = segment_.base;
+    view.header = segment_.header;
+    return view;
+  }
+
+  shm::ReaderSetup SetupOf(uint32_t place, bool settles_late) const {
+    shm::ReaderSetup setup{.place = place,
+                           .start = {.at_head = !settles_late},
+                           .waited_for_without_end = lossless_,
+                           .announced_change = control_.header->membership_changes,
+                           .max_batch = kMaxBatch};
+    if (shares_) {
+      setup.member.emplace(control_, /*group=*/0, place,
+                           [this](uint32_t other) { return dead_.count(other) == 0; });
+    }
+    return setup;
+  }
+
+  static int FillerOf(uint64_t sequence) { return static_cast<uint8_t>(sequence * 31 + 7); }
+
+  void Produce(Input& input) {
+    const uint64_t first = writer_.next_sequence();
+    const size_t slots = 1 + input.Byte() % kMaxBatch;
+    const bool ready = slots == 1 ? writer_.TryAcquire() : writer_.TryAcquireBatch(slots);
+    Require(ready || lossless_, "a producer that overwrites never waits");
+    if (!ready) return;
+    const uint64_t end = first + writer_.prepared_count();
+    Require(end <= first + slots, "no more are prepared than were asked for");
+    Require(!lossless_ || !spares_honest_ || end <= released_ + config_.capacity_slots,
+            "nothing is overwritten that an honest consumer has not given back");
+    std::vector<size_t> sizes;
+    for (uint32_t i = 0; i < writer_.prepared_count(); ++i) {
+      std::memset(writer_.payload(i).data(), FillerOf(first + i), writer_.payload(i).size());
+      sizes.push_back(input.Number(2) % (config_.slot_bytes + 2));
+    }
+    const bool too_large =
+        std::any_of(sizes.begin(), sizes.end(), [&](size_t bytes) { return bytes > config_.slot_bytes; });
+    const SlotResult result = slots == 1 ? writer_.Commit(sizes[0]) : writer_.CommitBatch(sizes);
+    Require(result == (too_large ? SlotResult::kTooLarge : SlotResult::kOk), "a slot has its size");
+    if (!too_large) sizes_.insert(sizes_.end(), sizes.begin(), sizes.end());
+    Require(writer_.next_sequence() == sizes_.size(), "a slot that was not committed has no number");
+  }
+
+  // Up to `slots` of them.
+  void Acquire(size_t slots) {
+    if (reader_.holding()) return;
+    size_t taken = 0;
+    const SlotResult result = reader_.TryAcquireBatch(std::span(slots_).first(slots), &taken);
+    if (result == SlotResult::kTimeout || (result == SlotResult::kCutOff && !spares_honest_)) return;
+    Require(result == SlotResult::kOk, "a producer that lives commits no corrupt slot");
+    held_ = std::span(slots_).first(taken);
+    for (const shm::SlotView& slot : held_) {
+      // A member of a group is given again what others had, if they die.
+      if (!shares_ || spares_honest_)
+        Require(slot.sequence == next_ + slot.missed_slots, "a number is the next one but for those missed");
+      Require(slot.missed_slots == 0 || !lossless_ || !spares_honest_, "nothing is lost");
+      Require(slot.sequence < sizes_.size(), "nothing is read that was not written");
+      Require(IsRight(slot), "a slot is right when it is acquired");
+      next_ = slot.sequence + 1;
+    }
+  }
+
+  void Release() {
+    if (!reader_.holding()) return;
+    const bool right =
+        std::all_of(held_.begin(), held_.end(), [this](const shm::SlotView& slot) { return IsRight(slot); });
+    const SlotResult result = reader_.Release();
+    released_ = next_;
+    Require(right || result == SlotResult::kOverrun, "wrong data does not pass unnoticed");
+    // Pins are honoured from the first place on, up to as many as were declared.
+    Require(result == SlotResult::kOk || !spares_honest_ || honest_place_ != 0, "what is held stays");
+  }
+
+  bool IsRight(const shm::SlotView& slot) const {
+    const auto filler = static_cast<std::byte>(FillerOf(slot.sequence));
+    return slot.payload.size() == sizes_[slot.sequence] &&
+           std::all_of(slot.payload.begin(), slot.payload.end(),
+                       [=](std::byte byte) { return byte == filler; });
+  }
+
+  void Sleep() {
+    if (reader_.holding()) return;
+    reader_.LookBack();
+    reader_.BeginSleep();
+    reader_.WasPassed();
+    Acquire(1);
+    reader_.EndSleep(/*told=*/true);
+  }
+
+  void LookAtConsumers(Input& input) {
+    const uint32_t place = static_cast<uint32_t>(input.Below(config_.max_consumers));
+    const bool is_honest = place == honest_place_ && spares_honest_;
+    switch (input.Byte() % 7) {
+      case 0:
+        if (!is_honest) dead_.insert(place);
+        return;
+      case 1:
+        dead_.erase(place);
+        return;
+      case 2:
+        writer_.FindSlowest();
+        writer_.EvictDeadBlockers();
+        return;
+      case 3:
+        roster_.EvictAllDead();
+        return;
+      case 4:
+        Require(roster_.CountSettled() <= config_.max_consumers, "nobody is counted twice");
+        writer_.CountWaitFor(place, 1);
+        return writer_.CountWait(1);
+      case 5:
+        if (is_honest) return;
+        return writer_.GiveUpOn(place,
+                                input.Byte() % 2 == 0 ? shm::WhenSlow::kDropBacklog : shm::WhenSlow::kCutOff);
+      default:
+        if (is_honest) return;
+        if (roster_.IsReserved(place)) return roster_.ReleaseReservation(place);
+        return roster_.Reserve(place, 1 + input.Byte());
+    }
+  }
+
+  void SpoilEntry(Input& input) {
+    uint32_t place = static_cast<uint32_t>(input.Below(config_.max_consumers));
+    if (place == honest_place_ && spares_honest_) place = (place + 1) % config_.max_consumers;
+    if (place == honest_place_ && spares_honest_) return;
+    ReplaceWord(control_memory_,
+                OffsetOf(&control_.entry(place)) + 8 * input.Below(sizeof(ConsumerEntry) / 8), input);
+    ++control_.header->membership_changes;
+  }
+
+  void SpoilAnything(Input& input) {
+    const uint64_t words = control_memory_.bytes().size() / 8;
+    const uint64_t offset_bytes = 8 * (input.Number(2) % words);
+    const uint64_t honest = OffsetOf(&control_.entry(honest_place_));
+    if (spares_honest_ && offset_bytes >= honest && offset_bytes < honest + sizeof(ConsumerEntry)) return;
+    // Those of a group trust each other.
+    if (spares_honest_ && shares_ && offset_bytes >= OffsetOf(control_.groups)) return;
+    ReplaceWord(control_memory_, offset_bytes, input);
+  }
+
+  uint64_t OffsetOf(const void* part) const {
+    return static_cast<uint64_t>(static_cast<const std::byte*>(part) - control_memory_.bytes().data());
+  }
+
+  ChannelConfig config_;
+  bool lossless_;
+  bool shares_;  // the honest consumer is the only member of a group
+  uint32_t honest_place_;
+  bool spares_honest_;  // the others leave the honest consumer's entry alone
+  SegmentMemory data_memory_;
+  SegmentMemory control_memory_;
+  shm::DataSegment segment_;
+  ControlView control_;
+  std::set<uint32_t> dead_;
+  shm::ConsumerRoster roster_;
+  shm::RingWriter writer_;
+  shm::RingReader reader_;
+  std::array<shm::SlotView, kMaxBatch> slots_;
+  std::span<const shm::SlotView> held_;
+  std::vector<size_t> sizes_;  // of the slots that were committed
+  uint64_t released_ = 0;      // slots below it were given back
+  uint64_t next_ = 0;          // the number that the honest consumer may be given next, at the least
+};
+
+void Open(const SegmentMemory& memory) {
+  const absl::StatusOr<ControlView> view = shm::ViewControl(memory.bytes());
+  if (!view.ok()) {
+    Require(absl::IsFailedPrecondition(view.status()) && !view.status().message().empty(),
+            "a refusal says why");
+    return;
+  }
+  volatile uint64_t sum = Touch(std::as_bytes(std::span(view->header, 1)));
+  sum = sum + Touch(std::as_bytes(std::span(view->entries, view->max_consumers())));
+  for (uint32_t group = 0; group < view->shape.group_count; ++group) {
+    sum = sum + Touch(std::as_bytes(std::span(&view->group(group), 1))) +
+          Touch(std::as_bytes(view->claims(group)));
+  }
+}
+
+void SpoilAndOpen(Input& input) {
+  const SegmentMemory memory(Samples()[input.Below(Samples().size())].control.bytes());
+  const uint64_t header = memory.header_offset_bytes();
+  while (!input.empty()) {
+    const uint64_t word = input.Below(64);
+    constexpr uint64_t kSuperblockWords = sizeof(shm::Superblock) / 8;
+    ReplaceWord(memory, word < kSuperblockWords ? 8 * word : header + 8 * (word % 16), input);
+  }
+  Open(memory);
+}
+
+void Run(Input input) {
+  const uint8_t first = input.Byte();
+  if (first == kNoSample) return Open(SegmentMemory(std::as_bytes(input.rest())));
+  if (first == kSpoiltBeforeOpening) return SpoilAndOpen(input);
+  const Sample& sample = Samples()[first % Samples().size()];
+  const uint8_t manners = input.Byte();
+  Channel channel(sample, manners / 4 % sample.view.config.max_consumers, manners % 2 == 0,
+                  manners / 2 % 2 == 1);
+  for (int step = 0; step < kMaxSteps && !input.empty(); ++step) channel.Step(input);
+  channel.Finish();
+}
+
+}  // namespace
+}  // namespace pylabhub::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+  pylabhub::fuzz::Run(pylabhub::fuzz::Input(data, bytes));
+  return 0;
+}
