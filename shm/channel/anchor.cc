@@ -187,6 +187,23 @@ bool Anchor::TryLockAsProducer() const {
   return locked.ok() && *locked;
 }
 
+bool Anchor::IsHeld(const ChannelFiles& files) {
+  const absl::StatusOr<UniqueFd> fd = OpenChannelFile(files.AnchorPath(), Access::kReadOnly);
+  return fd.ok() ? AnyByteIsLocked(fd->get()) : !absl::IsNotFound(fd.status());
+}
+
+bool Anchor::RemoveIfUnheld(const ChannelFiles& files) {
+  const std::string path = files.AnchorPath();
+  const absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadWrite);
+  if (!fd.ok()) return false;
+  // In the order of those who leave, and with both: so no producer begins on the file that goes.
+  for (const int64_t byte : {kTurnLockByte, kAnchorLockByte}) {
+    const absl::StatusOr<bool> locked = TryLockByte(fd->get(), byte);
+    if (!locked.ok() || !*locked) return false;
+  }
+  return HasTheName(fd->get(), path) && unlink(path.c_str()) == 0;
+}
+
 void Anchor::Remove() const {
   PYLABHUB_CRASH_POINT("anchor.remove.begun");
   if (HasItsName()) unlink(path_.c_str());

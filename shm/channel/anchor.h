@@ -60,6 +60,11 @@ class Anchor {
   // For the holder of the turn and of that lock: removes the file.
   void Remove() const;
 
+  // True if somebody holds any lock on the channel's anchor, or if that cannot be told.
+  static bool IsHeld(const ChannelFiles& files);
+  // Removes an anchor that leads nowhere, damaged or not. False if somebody holds it, or if it may not be removed.
+  static bool RemoveIfUnheld(const ChannelFiles& files);
+
  private:
   Anchor(std::string path, Mapping mapping) : path_(std::move(path)), mapping_(std::move(mapping)) {}
   AnchorBlock* block() const { return reinterpret_cast<AnchorBlock*>(mapping_.base()); }

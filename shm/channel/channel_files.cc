@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "shm/channel_config.h"
 #include "shm/os/crash_point.h"
 
 namespace pylabhub::shm {
@@ -48,6 +49,24 @@ absl::Status CheckTrusted(int fd, const std::string& path) {
   if (shared_with_group) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(path, " belongs to user ", stats.st_uid,
                                                   ", who does not share it with a group of this process"));
+}
+
+bool HasName(const std::string& path) {
+  struct stat stats = {};
+  return lstat(path.c_str(), &stats) == 0;
+}
+
+// The channel that a file of this name belongs to; empty if none does.
+std::string ChannelOf(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, kPrefix)) return "";
+  if (!absl::ConsumeSuffix(&name, kAnchorSuffix)) {
+    if (!absl::ConsumeSuffix(&name, ".data") && !absl::ConsumeSuffix(&name, ".control")) return "";
+    const size_t dot = name.rfind('.');
+    if (dot == absl::string_view::npos) return "";
+    if (!SegmentId::FromHex(name.substr(dot + 1)).has_value()) return "";
+    name = name.substr(0, dot);
+  }
+  return ValidateChannelName(name).ok() ? std::string(name) : "";
 }
 
 std::vector<std::string> FileNames(const std::string& directory, std::error_code& error) {
@@ -88,6 +107,12 @@ std::vector<SegmentId> ChannelFiles::ListSegments() const {
   return segments;
 }
 
+bool ChannelFiles::Exist(const SegmentId& segment_id) const {
+  return HasName(DataPath(segment_id)) || HasName(ControlPath(segment_id));
+}
+
+bool ChannelFiles::AnchorExists() const { return HasName(AnchorPath()); }
+
 void ChannelFiles::RemoveSegment(const SegmentId& segment_id) const {
   PYLABHUB_CRASH_POINT("files.remove.begun");
   unlink(ControlPath(segment_id).c_str());
@@ -107,6 +132,27 @@ absl::StatusOr<std::vector<std::string>> ListAnchoredChannels(absl::string_view 
   if (error) return absl::UnavailableError(absl::StrCat("cannot list ", directory, ": ", error.message()));
   std::sort(channels.begin(), channels.end());
   return channels;
+}
+
+absl::StatusOr<FolderContents> ListFolder(absl::string_view directory) {
+  std::error_code error;
+  FolderContents contents;
+  for (const std::string& name : FileNames(std::string(directory), error)) {
+    if (!absl::StartsWith(name, kPrefix)) continue;
+    const std::string channel = ChannelOf(name);
+    (channel.empty() ? contents.others : contents.channels).push_back(channel.empty() ? name : channel);
+  }
+  if (error) return absl::UnavailableError(absl::StrCat("cannot list ", directory, ": ", error.message()));
+  std::vector<std::string>& channels = contents.channels;
+  std::sort(channels.begin(), channels.end());
+  channels.erase(std::unique(channels.begin(), channels.end()), channels.end());
+  std::sort(contents.others.begin(), contents.others.end());
+  return contents;
+}
+
+std::string ChannelOfAnchor(absl::string_view path) {
+  const absl::string_view name = path.substr(path.rfind('/') + 1);
+  return absl::EndsWith(name, kAnchorSuffix) ? ChannelOf(name) : "";
 }
 
 absl::StatusOr<UniqueFd> OpenChannelFile(const std::string& path, Access access) {

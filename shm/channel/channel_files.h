@@ -40,6 +40,9 @@ class ChannelFiles {
 
   // The segments of the channel that have a data or a control file, current or not.
   std::vector<SegmentId> ListSegments() const;
+  // True if there is a file of that name, whatever it is.
+  bool Exist(const SegmentId& segment_id) const;  // either of the two
+  bool AnchorExists() const;
   // Removes both files of a segment. Those who have them mapped keep them. Errors are not reported: somebody
   // else may have removed them, or may have to.
   void RemoveSegment(const SegmentId& segment_id) const;
@@ -52,6 +55,17 @@ class ChannelFiles {
 
 // The channels that have an anchor in `directory`, sorted. kUnavailable if it cannot be read.
 absl::StatusOr<std::vector<std::string>> ListAnchoredChannels(absl::string_view directory);
+
+// What lies in `directory` under names that begin as a channel's, sorted: channels that have a file, and names that no file
+// of a channel has. kUnavailable if it cannot be read.
+struct FolderContents {
+  std::vector<std::string> channels;
+  std::vector<std::string> others;
+};
+absl::StatusOr<FolderContents> ListFolder(absl::string_view directory);
+
+// The channel whose AnchorPath is `path`; empty if it is no such path.
+std::string ChannelOfAnchor(absl::string_view path);
 
 // Opens a file of a channel. kNotFound if it is not there, kPermissionDenied if it may not be opened or
 // trusted.

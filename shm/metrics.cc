@@ -1,0 +1,113 @@
+#include "shm/metrics.h"
+
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "shm/channel/anchor.h"
+#include "shm/channel/channel_files.h"
+#include "shm/channel/named_segment.h"
+#include "shm/channel/sealed_segment.h"
+#include "shm/segment/layout.h"
+
+namespace pylabhub::shm {
+namespace {
+
+// The anchor may name a segment that is just being replaced.
+constexpr int kOpenAttempts = 100;
+
+uint64_t Read(const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); }
+
+ProducerStats ReadProducer(const ProducerProgress& progress) {
+  return {.committed_slots = Read(progress.head),
+          .committed_bytes = Read(progress.committed_bytes),
+          .aborted_slots = Read(progress.aborted_slots),
+          .waits = Read(progress.waits),
+          .blocked = absl::Nanoseconds(Read(progress.blocked_ns)),
+          .wakes = Read(progress.wakes),
+          .evicted_consumers = Read(progress.evicted_consumers),
+          .dropped_backlogs = Read(progress.dropped_backlogs),
+          .cut_off_consumers = Read(progress.cut_off_consumers),
+          .invalid_peer_values = Read(progress.invalid_peer_values)};
+}
+
+// What a consumer wrote is input: an index is followed only if there is such a group.
+std::string GroupName(const ChannelConfig& config, uint32_t group) {
+  return group >= 1 && group <= config.groups.size() ? config.groups[group - 1] : std::string();
+}
+
+ConsumerMetrics ReadConsumer(const OpenedSegment& segment, uint32_t place, bool alive) {
+  const ConsumerEntry& entry = segment.control_view.entry(place);
+  const bool latest =
+      entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kLatest);
+  ConsumerMetrics metrics{
+      .place = place,
+      .alive = alive,
+      .pid = entry.pid.load(std::memory_order_relaxed),
+      .order = latest ? ReadOrder::kLatest : ReadOrder::kNext,
+      .group = GroupName(segment.data_view.config, entry.group.load(std::memory_order_relaxed)),
+      .cursor = Read(entry.cursor),
+      .received_slots = Read(entry.received_slots),
+      .received_bytes = Read(entry.received_bytes),
+      .missed_slots = Read(entry.missed_slots),
+      .corrupt_slots = Read(entry.corrupt_slots),
+      .redelivered_slots = Read(entry.redelivered_slots),
+      .waits = Read(entry.waits),
+      .sleeps = Read(entry.sleeps)};
+  const uint64_t head = Read(segment.data_view.header->progress.head);
+  metrics.lag = head > metrics.cursor ? head - metrics.cursor : 0;
+  metrics.pinned_chunks = static_cast<uint32_t>(std::count_if(
+      std::begin(entry.pins), std::end(entry.pins), [](const auto& pin) { return Read(pin) != 0; }));
+  metrics.blocked_producer = absl::Nanoseconds(Read(segment.data_view.places()[place].blocked_ns));
+  return metrics;
+}
+
+}  // namespace
+
+ChannelMetrics ReadMetrics(const OpenedSegment& segment) {
+  const DataView& view = segment.data_view;
+  ChannelMetrics metrics{.config = view.config,
+                         .segment_id = view.segment_id,
+                         .predecessor_id = view.predecessor_id,
+                         .created = view.created,
+                         .segment_bytes = segment.data.bytes().size() + segment.control.bytes().size(),
+                         .producer_pid = view.producer_pid};
+  // Alive before closed: a producer says that it closes before it goes.
+  const bool alive = segment.ProducerLives();
+  const bool closed = view.header->wait.closed_at.load(std::memory_order_acquire) != 0;
+  metrics.producer_state =
+      closed ? ProducerState::kClosed : (alive ? ProducerState::kAlive : ProducerState::kDead);
+  metrics.producer = ReadProducer(view.header->progress);
+  for (uint32_t place = 0; place < segment.control_view.max_consumers(); ++place) {
+    const uint64_t state = segment.control_view.entry(place).state.load(std::memory_order_acquire);
+    const bool attached = PhaseOf(state) == Phase::kActive || PhaseOf(state) == Phase::kJoining;
+    const bool lives = segment.ConsumerLives(place);
+    if (attached || lives) metrics.consumers.push_back(ReadConsumer(segment, place, lives));
+  }
+  return metrics;
+}
+
+absl::StatusOr<ChannelMetrics> ReadMetrics(absl::string_view channel, absl::string_view directory) {
+  if (absl::Status status = ValidateChannelName(channel); !status.ok()) return status;
+  const ChannelFiles files(directory, channel);
+  absl::Status last;
+  for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
+    const absl::StatusOr<Anchor> anchor = Anchor::Open(files);
+    if (!anchor.ok()) return anchor.status();
+    const absl::StatusOr<OpenedSegment> segment =
+        OpenNamedSegment(files, anchor->Read().segment_id, Access::kReadOnly);
+    if (segment.ok()) return ReadMetrics(*segment);
+    last = segment.status();
+    if (!absl::IsNotFound(last)) break;
+  }
+  return last;
+}
+
+absl::StatusOr<ChannelMetrics> ReadMetrics(const SegmentDescriptors& descriptors) {
+  const absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(descriptors, Access::kReadOnly);
+  if (!segment.ok()) return segment.status();
+  return ReadMetrics(*segment);
+}
+
+}  // namespace pylabhub::shm
