@@ -5,6 +5,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/certs.h"
 #include "client/cli/channels.h"
+#include "client/cli/doctor.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/publish.h"
 #include "client/cli/tail.h"
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddPublish(app, chosen);
   pylabhub::cli::AddTail(app, chosen);
   pylabhub::cli::AddChannels(app, chosen);
+  pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
   try {
     app.parse(argc, argv);
