@@ -67,7 +67,7 @@ class WaitSet::State final : private Waitable::Waiter {
   bool TakeFrom(Rank& rank, WaitResult* result);
   void LookAtPeers();
   void Sleep(const shm::Wait& wait);
-  void SleepOnWords(absl::Duration time);
+  bool SleepOnWords(absl::Duration time);
   bool SendOutWatchers(std::span<const FutexWord> words);
 
   WaitOptions options_;
@@ -205,18 +205,21 @@ void WaitSet::State::Sleep(const shm::Wait& wait) {
     words_.push_back(member.word = member.waitable->BeginSleep());
   });
   // Edge W (ring_reader.h): everybody's last look comes after everybody's BeginSleep.
-  const bool sleeps = !AnyReady();
-  if (sleeps) SleepOnWords(wait.SleepTime(!peers_know));
-  ForEach([=](const Member& member) { member.waitable->EndSleep(sleeps); });
+  const bool slept = !AnyReady() && SleepOnWords(wait.SleepTime(!peers_know));
+  ForEach([=](const Member& member) { member.waitable->EndSleep(slept); });
 }
 
-void WaitSet::State::SleepOnWords(absl::Duration time) {
+// False if there was no sleep after all.
+bool WaitSet::State::SleepOnWords(absl::Duration time) {
   const std::span<const FutexWord> words = words_;
   const size_t own = std::min(words.size(), together_ ? kMaxFutexWords : 1);
   if (!SendOutWatchers(words.subspan(own))) time = std::min(time, absl::FromChrono(kUnwatchedSleep));
-  if (FutexWaitAny(words.first(own), time)) return;
-  together_ = false;
-  watchers_.clear();
+  const FutexAny result = FutexWaitAny(words.first(own), time);
+  if (result == FutexAny::kRefused) {
+    together_ = false;
+    watchers_.clear();
+  }
+  return result == FutexAny::kSlept;
 }
 
 // Has every word watched by a thread of its own, or together with others. False if the system has not enough threads.

@@ -37,10 +37,9 @@ int FutexWakeAll(const uint32_t* word) {
   return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
-bool FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout) {
+FutexAny FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout) {
   if (words.size() == 1) {
-    FutexWait(words[0].word, words[0].expected, timeout);
-    return true;
+    return FutexWait(words[0].word, words[0].expected, timeout) ? FutexAny::kSlept : FutexAny::kChanged;
   }
   std::array<futex_waitv, kMaxFutexWords> waiters;
   for (size_t i = 0; i < words.size(); ++i) {
@@ -52,7 +51,9 @@ bool FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout) {
   const timespec deadline = MonotonicTimeAfter(timeout);
   const long result =
       syscall(SYS_futex_waitv, waiters.data(), words.size(), 0, &deadline, clockid_t{CLOCK_MONOTONIC});
-  return result >= 0 || !IsRefusal(errno);
+  if (result >= 0) return FutexAny::kSlept;
+  if (errno == EAGAIN) return FutexAny::kChanged;
+  return IsRefusal(errno) ? FutexAny::kRefused : FutexAny::kSlept;
 }
 
 }  // namespace pylabhub::shm

@@ -28,10 +28,15 @@ struct FutexWord {
 // The most that FutexWaitAny takes.
 inline constexpr size_t kMaxFutexWords = 128;
 
+enum class FutexAny : uint8_t {
+  kSlept,
+  kChanged,  // one of the words was not as expected: nobody slept
+  kRefused,  // the kernel or a sandbox lets no thread sleep on more than one word: nobody slept
+};
+
 // Sleeps until a FutexWake on any of `words`, at most `timeout`; not at all if one of them is not as expected. May
-// return early. False if the kernel or a sandbox refuses to let a thread sleep on more than one word: that is not
-// slept then. One word alone is never refused.
-bool FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout);
+// return early. One word alone is never refused.
+FutexAny FutexWaitAny(std::span<const FutexWord> words, absl::Duration timeout);
 
 }  // namespace pylabhub::shm
 

@@ -57,7 +57,8 @@ TEST(FutexTest, ASleepOnManyWordsEndsWithEachOfThemAndAtItsDeadline) {
   std::atomic<uint32_t> words[kMaxFutexWords] = {};
   std::vector<FutexWord> slept_on;
   for (const auto& word : words) slept_on.push_back({.word = reinterpret_cast<const uint32_t*>(&word)});
-  if (!FutexWaitAny(slept_on, absl::Milliseconds(1))) GTEST_SKIP() << "this system refuses futex_waitv";
+  if (FutexWaitAny(slept_on, absl::Milliseconds(1)) == FutexAny::kRefused)
+    GTEST_SKIP() << "this system refuses futex_waitv";
   for (auto& word : words) {
     std::thread changer([&] {
       word = 1;
@@ -65,12 +66,15 @@ TEST(FutexTest, ASleepOnManyWordsEndsWithEachOfThemAndAtItsDeadline) {
         std::this_thread::yield();
     });
     const absl::Time start = absl::Now();
-    EXPECT_TRUE(FutexWaitAny(slept_on, kPatience));
+    EXPECT_NE(FutexWaitAny(slept_on, kPatience), FutexAny::kRefused);
     EXPECT_LT(absl::Now() - start, kPatience / 2);
     word = 0;
     changer.join();
   }
-  EXPECT_TRUE(FutexWaitAny(slept_on, -absl::Seconds(1)));
+  EXPECT_EQ(FutexWaitAny(slept_on, -absl::Seconds(1)), FutexAny::kSlept)
+      << "until a deadline that has passed";
+  words[7] = 1;
+  EXPECT_EQ(FutexWaitAny(slept_on, kPatience), FutexAny::kChanged);
 }
 
 TEST(FutexTest, AReaderOfAnotherProcessSleepsOnAReadOnlyMapping) {
