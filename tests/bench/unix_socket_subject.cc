@@ -62,6 +62,12 @@ bool WaitFor(int fd, short event, uint64_t deadline_ticks) {
   return poll(&waiting, 1, MillisecondsUntil(deadline_ticks)) == 1;
 }
 
+// After a call that would have had to wait: whether to try again.
+bool MayRetry(bool spins, int fd, short event, uint64_t deadline_ticks) {
+  if (errno != EAGAIN) return false;
+  return spins ? NowTicks() <= deadline_ticks : WaitFor(fd, event, deadline_ticks);
+}
+
 // Messages of one size in a stream, so no header is needed. Both ends of a lane have a buffer: the kernel copies.
 class UnixSocketTransport {
  public:
@@ -119,9 +125,7 @@ class UnixSocketTransport {
             send(fd, buffer_.data() + sent, buffer_.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (count > 0) {
           sent += static_cast<size_t>(count);
-        } else if (errno != EAGAIN) {
-          return false;
-        } else if (spins_ ? NowTicks() > deadline_ticks : !WaitFor(fd, POLLOUT, deadline_ticks)) {
+        } else if (!MayRetry(spins_, fd, POLLOUT, deadline_ticks)) {
           return false;
         }
       }
@@ -172,10 +176,7 @@ class UnixSocketTransport {
             recv(connection_.fd(), buffer_.data() + filled_, buffer_.size() - filled_, MSG_DONTWAIT);
         if (count > 0) {
           filled_ += static_cast<size_t>(count);
-        } else if (count == 0 || errno != EAGAIN) {
-          return false;
-        } else if (spins_ ? NowTicks() > deadline_ticks
-                          : !WaitFor(connection_.fd(), POLLIN, deadline_ticks)) {
+        } else if (count == 0 || !MayRetry(spins_, connection_.fd(), POLLIN, deadline_ticks)) {
           return false;
         }
       }
