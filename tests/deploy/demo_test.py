@@ -31,12 +31,12 @@ class DemoTest(unittest.TestCase):
         self.assertEqual([name for name in os.listdir("/dev/shm") if f".{process.pid}." in name], [])
 
     def test_it_moves_what_it_says_and_leaves_nothing(self):
-        process = self.start("--seconds", "1", "--file-bytes", "3000001")
+        process = self.start("--seconds", "3", "--file-bytes", "3000001")
         output, errors = process.communicate(timeout=PATIENCE_S)
         self.assertEqual(process.returncode, 0, output + errors)
         self.assertRegex(
             output.splitlines()[-1],
-            r"^demo: sampled=1000 received=1000 lost=0 torn=0 file_bytes=3000001 sha256=equal$")
+            r"^demo: sampled=3000 received=3000 lost=0 torn=0 file_bytes=3000001 sha256=equal$")
         self.assertRegex(output, re.compile(r"^demo\.host\.\S+ +ready", re.MULTILINE))
         self.assertRegex(output, r"context_switches=\d+ 1  memory_total_bytes=\d+ By")
         self.assert_nothing_left(process)
