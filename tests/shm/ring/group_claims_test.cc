@@ -216,7 +216,7 @@ TEST_F(GroupClaimsTest, NumbersThatDoNotFitIntoAWordMakeNoDifference) {
   constexpr uint64_t kFar = (uint64_t{1} << kClaimSequenceBits) - 2;
   for (uint64_t slot = kFar - kCapacity; slot < kFar; ++slot) word(slot) = ClaimWord(slot, ClaimState::kDone);
   GroupMember a = Member(0);
-  for (uint64_t slot = kFar; slot < kFar + 3 * kCapacity; ++slot) {
+  for (uint64_t slot = kFar; slot < kFar + uint64_t{3} * kCapacity; ++slot) {
     ASSERT_TRUE(a.TryClaim(slot)) << slot - kFar;
     ASSERT_FALSE(a.IsAbandoned(slot));
     a.Finish(slot);
