@@ -224,7 +224,7 @@ class DataBlockConsumer::State final : public Waitable {
     const auto found = [&] { return (result = try_acquire()) != SlotResult::kTimeout; };
     bool slept = false;
     while (!wait.Spin(found)) {
-      if (ProducerGone()) {
+      if (ProducerGone(wait.liveness_interval())) {
         // It may have committed between the last look at the ring and its end.
         if (!found())
           result = gone_ = ring.drained() ? SlotResult::kProducerClosed : SlotResult::kProducerDead;
@@ -406,9 +406,9 @@ class DataBlockConsumer::State final : public Waitable {
   }
 
   // True if nothing more will come from this segment: the producer said so, or the kernel does.
-  bool ProducerGone() {
+  bool ProducerGone(Wait::Clock::duration liveness_interval) {
     if (attachment_->reader.drained() || producer_is_dead_) return true;
-    if (!liveness_.Due()) return false;
+    if (!liveness_.Due(liveness_interval)) return false;
     const bool lives = attachment_->segment.ProducerLives();
     if (!lives && attachment_->reader.NothingWillCome()) return true;
     attachment_->reader.LookBack();

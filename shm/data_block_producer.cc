@@ -195,7 +195,7 @@ class DataBlockProducer::State {
         result = SlotResult::kOk;
         break;
       }
-      if (liveness_.Due() && LookAtPeers()) continue;
+      if (liveness_.Due(wait.liveness_interval()) && LookAtPeers()) continue;
       blocker = Blocker();
       if (blocker.has_value() && GiveUpOnTheSlow(*blocker)) continue;
       if (wait.expired()) break;

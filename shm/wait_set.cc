@@ -65,7 +65,7 @@ class WaitSet::State final : private Waitable::Waiter {
   bool AnyReady() const;
   bool Take(WaitResult* result);
   bool TakeFrom(Rank& rank, WaitResult* result);
-  void LookAtPeers();
+  void LookAtPeers(shm::Wait::Clock::duration liveness_interval);
   void Sleep(const shm::Wait& wait);
   bool SleepOnWords(absl::Duration time);
   bool SendOutWatchers(std::span<const FutexWord> words);
@@ -167,8 +167,8 @@ bool WaitSet::State::TakeFrom(Rank& rank, WaitResult* result) {
   return false;
 }
 
-void WaitSet::State::LookAtPeers() {
-  if (!liveness_.Due()) return;
+void WaitSet::State::LookAtPeers(shm::Wait::Clock::duration liveness_interval) {
+  if (!liveness_.Due(liveness_interval)) return;
   ForEach([](const Member& member) { member.waitable->LookAtPeer(); });
 }
 
@@ -177,7 +177,7 @@ WaitResult WaitSet::State::Wait(absl::Duration timeout) {
   if (generation_ != ForkGeneration()) [[unlikely]]
     return {.outcome = WaitOutcome::kForked};
   // Also where somebody is always ready: the others' producers may be gone.
-  LookAtPeers();
+  LookAtPeers(kLivenessInterval);
   if (Take(&result) || timeout <= absl::ZeroDuration()) return result;
   shm::Wait wait(options_, timeout);
   const auto looks_per_clock_read = static_cast<int>(
@@ -185,7 +185,7 @@ WaitResult WaitSet::State::Wait(absl::Duration timeout) {
   const auto found = [&] { return Take(&result); };
   bool slept = false;
   while (!wait.Spin(found, looks_per_clock_read)) {
-    LookAtPeers();
+    LookAtPeers(wait.liveness_interval());
     if (found() || wait.expired()) break;
     if (!wait.may_sleep()) continue;
     Sleep(wait);

@@ -37,7 +37,7 @@ Wait::Clock::time_point Wait::SpinEnd() const {
 }
 
 absl::Duration Wait::SleepTime(bool first) const {
-  const Clock::duration slice = first ? Clock::duration(kFirstSleep) : Clock::duration(kLivenessInterval);
+  const Clock::duration slice = first ? Clock::duration(kFirstSleep) : liveness_interval();
   return absl::FromChrono(std::min(slice, std::max(deadline_ - Clock::now(), Clock::duration::zero())));
 }
 

@@ -16,6 +16,9 @@ namespace pylabhub::shm {
 
 // No sleep and no spin goes on for longer without a look at the peer: no futex wakes on death.
 inline constexpr std::chrono::milliseconds kLivenessInterval{10};
+// Who was busy a moment ago should not feel for long that its peer is dead: so long after it began, a wait looks more often.
+inline constexpr std::chrono::milliseconds kYoung{100};
+inline constexpr std::chrono::milliseconds kYoungLivenessInterval{4};
 // The first sleep of a handle whose peer does not know that it may sleep (edge W).
 inline constexpr std::chrono::microseconds kFirstSleep{50};
 
@@ -48,6 +51,10 @@ class Wait {
   bool may_sleep() const { return may_sleep_; }
   // How long to sleep now; `first`: the peer does not know yet that this handle sleeps.
   absl::Duration SleepTime(bool first) const;
+  // How often to look at the peer.
+  Clock::duration liveness_interval() const {
+    return Clock::now() - start_ < kYoung ? kYoungLivenessInterval : kLivenessInterval;
+  }
   int64_t elapsed_ns() const {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_).count();
   }
@@ -64,15 +71,15 @@ class Wait {
 // Says when it is time to ask the kernel about a peer again.
 class LivenessTimer {
  public:
-  bool Due() {
+  bool Due(Wait::Clock::duration interval = kLivenessInterval) {
     const Wait::Clock::time_point now = Wait::Clock::now();
-    if (now < next_) return false;
-    next_ = now + kLivenessInterval;
+    if (now - looked_ < interval) return false;
+    looked_ = now;
     return true;
   }
 
  private:
-  Wait::Clock::time_point next_;
+  Wait::Clock::time_point looked_;
 };
 
 }  // namespace pylabhub::shm
