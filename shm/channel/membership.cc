@@ -109,6 +109,7 @@ void WriteEntry(ConsumerEntry& entry, const Applicant& applicant) {
   entry.order.store(static_cast<uint32_t>(applicant.order), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.order_written");
   entry.when_slow.store(static_cast<uint32_t>(applicant.when_slow), std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("join.when_slow_written");
   entry.patience_ns.store(absl::ToInt64Nanoseconds(applicant.patience), std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.patience_written");
   entry.group.store(applicant.group, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 
@@ -170,12 +171,14 @@ std::optional<GroupMember::Claim> GroupMember::Swap(uint64_t sequence, uint64_t 
                                                 std::memory_order_relaxed)) {
     return std::nullopt;
   }
+  PYLABHUB_CRASH_POINT("group.claim.claimed");
   return Claim{.sequence = sequence, .redelivered = redeliveries != 0};
 }
 
 void GroupMember::Finish(uint64_t sequence) {
   // Release, edge G: the slot was read before it is done.
   WordOf(sequence).store(ClaimWord(sequence, ClaimState::kDone, place_), std::memory_order_release);
+  PYLABHUB_CRASH_POINT("group.release.done");
 }
 
 void GroupMember::WakeProducer(const ProducerWait& wait, uint64_t sequence) {
@@ -185,7 +188,9 @@ void GroupMember::WakeProducer(const ProducerWait& wait, uint64_t sequence) {
   if (!waits_for_group || sequence >= wait.waiting_cursor.load(std::memory_order_relaxed)) return;
   // Relaxed: the producer looks at the claim words; this only keeps it from going to sleep now.
   entry_->releases.fetch_add(1, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("group.wake.counted");
   FutexWakeAll(LowHalf(entry_->releases));
+  PYLABHUB_CRASH_POINT("group.wake.woken");
 }
 
 void ReopenPlace(const ControlView& control, uint32_t place) {
@@ -200,6 +205,7 @@ void ReopenPlace(const ControlView& control, uint32_t place) {
       claim.compare_exchange_strong(word,
                                     ClaimWord(sequence, ClaimState::kOpen, place, NextRedeliveries(word)),
                                     std::memory_order_acq_rel, std::memory_order_relaxed);
+      PYLABHUB_CRASH_POINT("group.reopen.opened");
     }
   }
 }

@@ -59,6 +59,7 @@ void RingReader::Settle() {
   may_settle_ = false;
   copies_.clear();
   entry_->pins_declared.store(0, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("reader.settle.pins_withdrawn");
 }
 
 void RingReader::TrySettle() {
@@ -264,6 +265,7 @@ void RingReader::CountCorrupt(uint64_t sequence) {
   last_corrupt_ = sequence + 1;
   // Relaxed: a counter.
   entry_->corrupt_slots.store(++corrupt_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.corrupt.counted");
 }
 
 SlotResult RingReader::Verify(const SlotView& slot) {
@@ -332,6 +334,7 @@ SlotResult RingReader::Release() {
     unchanged = IsUnchanged(held_[i]) && unchanged;
     // Release, edge B: the payload was read before the pin goes.
     if (access_ == Access::kPinned) entry_->pins[i].store(0, std::memory_order_release);
+    PYLABHUB_CRASH_POINT("reader.release.slot_let_go");
     if (turn_ == Turn::kShared) FinishClaimed(held_[i].sequence);
   }
   held_count_ = 0;
@@ -390,6 +393,7 @@ void RingReader::CountWait(bool slept) {
   entry_->waits.store(++waits_, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("reader.wait.counted");
   if (slept) entry_->sleeps.store(++sleeps_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.wait.sleep_counted");
 }
 
 }  // namespace pylabhub::shm

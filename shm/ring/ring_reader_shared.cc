@@ -1,4 +1,5 @@
 // How a member of a group reads: Turn::kShared. group_claims.h draws the protocol.
+#include "shm/os/crash_point.h"
 #include "shm/ring/group_claims.h"
 #include "shm/ring/ring_reader.h"
 
@@ -45,6 +46,7 @@ SlotResult RingReader::TakeClaimed(const GroupMember::Claim& claim, SlotView* sl
   if (claim.redelivered) {
     // Relaxed: a counter.
     entry_->redelivered_slots.store(++redelivered_slots_, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("group.take.redelivery_counted");
   }
   return SlotResult::kOk;
 }

@@ -160,7 +160,9 @@ void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timesta
   }
   if (checksum_ != Checksum::kNone) {
     written->flags.store(add_checksums_ ? kHasChecksum : 0, std::memory_order_release);
+    PYLABHUB_CRASH_POINT("ring.commit.flags_written");
     written->checksum.store(checksum, std::memory_order_release);
+    PYLABHUB_CRASH_POINT("ring.commit.checksum_written");
   }
   written->payload_bytes.store(payload_bytes, std::memory_order_release);
   PYLABHUB_CRASH_POINT("ring.commit.bytes_written");
@@ -281,18 +283,22 @@ void RingWriter::GiveUpOn(uint32_t index, WhenSlow how) {
     record.cut_off_state.store(state, std::memory_order_release);
     PYLABHUB_CRASH_POINT("ring.slow.cut_off");
     progress_->cut_off_consumers.store(++cut_off_consumers_, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("ring.slow.cut_off_counted");
     return;
   }
   record.waited_from.store(next_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.slow.new_start_said");
   record.dropped_state.store(state, std::memory_order_release);
   PYLABHUB_CRASH_POINT("ring.slow.dropped");
   progress_->dropped_backlogs.store(++dropped_backlogs_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.slow.drop_counted");
 }
 
 void RingWriter::CountWaitFor(uint32_t index, int64_t blocked_ns) {
   std::atomic<uint64_t>& counter = segment_.places()[index].blocked_ns;
   counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint64_t>(blocked_ns),
                 std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.wait.blocker_counted");
 }
 
 void RingWriter::Close() {

@@ -36,14 +36,14 @@ pid_t Children::Start(int name, const std::function<int()>& body) {
     _exit(body());
   }
   if (pid < 0) std::abort();
-  pidfds_[name] = {.pid = pid, .pidfd = OpenPidfd(pid)};
+  running_[name] = {.pid = pid, .pidfd = OpenPidfd(pid)};
   return pid;
 }
 
 std::optional<Children::End> Children::WaitForOne(std::chrono::steady_clock::time_point deadline) {
   std::vector<pollfd> polls;
   std::vector<int> names;
-  for (const auto& [name, handle] : pidfds_) {
+  for (const auto& [name, handle] : running_) {
     polls.push_back({.fd = handle.pidfd, .events = POLLIN, .revents = 0});
     names.push_back(name);
   }
@@ -60,8 +60,8 @@ std::optional<Children::End> Children::WaitForOne(std::chrono::steady_clock::tim
 }
 
 Children::End Children::Reap(int name) {
-  const Handle handle = pidfds_.at(name);
-  pidfds_.erase(name);
+  const Handle handle = running_.at(name);
+  running_.erase(name);
   int status = 0;
   while (waitpid(handle.pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -72,8 +72,8 @@ Children::End Children::Reap(int name) {
 }
 
 void Children::KillAll() {
-  for (const auto& [name, handle] : pidfds_) kill(handle.pid, SIGKILL);
-  while (!pidfds_.empty()) Reap(pidfds_.begin()->first);
+  for (const auto& [name, handle] : running_) kill(handle.pid, SIGKILL);
+  while (!running_.empty()) Reap(running_.begin()->first);
 }
 
 }  // namespace pylabhub::chaos

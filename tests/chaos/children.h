@@ -30,8 +30,9 @@ class Children {
 
   // Forks a child called `name`, which exits with what `body` returns. It dies with its parent, and leaves no core.
   pid_t Start(int name, const std::function<int()>& body);
-  bool Runs(int name) const { return pidfds_.contains(name); }
-  bool empty() const { return pidfds_.empty(); }
+  bool Runs(int name) const { return running_.contains(name); }
+  bool empty() const { return running_.empty(); }
+  pid_t pid(int name) const { return running_.at(name).pid; }
   // Waits for one to end, and reaps it: by then the kernel has dropped all that it held. Nothing after `deadline`.
   std::optional<End> WaitForOne(std::chrono::steady_clock::time_point deadline);
   void KillAll();
@@ -43,7 +44,7 @@ class Children {
   };
   End Reap(int name);
 
-  std::map<int, Handle> pidfds_;
+  std::map<int, Handle> running_;
 };
 
 }  // namespace pylabhub::chaos

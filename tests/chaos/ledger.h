@@ -52,6 +52,8 @@ class Cell {
   T load() const { return std::atomic_ref<T>(value_).load(); }
   void store(T value) { std::atomic_ref<T>(value_).store(value); }
   T add(T value) { return std::atomic_ref<T>(value_).fetch_add(value); }
+  // For a futex.
+  const T* address() const { return &value_; }
 
  private:
   alignas(std::atomic_ref<T>::required_alignment) mutable T value_;
@@ -98,21 +100,45 @@ struct ProducerRecord {
   Cell<uint64_t> confirmed;    // slots for which it said kOk
   Cell<uint64_t> misnumbered;  // slots whose number was not the next one
   Cell<int64_t> progress_ns;   // when it committed last
+  // Set by who wants to know when it gets over slot `watched` - 1; 0: nobody does.
+  Cell<uint64_t> watched;
+  Cell<int64_t>
+      watched_begun_ns;  // when it asked for room for that slot; 0 if it did so before it was watched
+  Cell<int64_t> watched_done_ns;  // when it had committed it
   Text fault;
 };
 
 // One consumer of the channel, from Open to its end.
 struct ConsumerRecord {
   Cell<int64_t> opened_ns;  // 0 until Open has returned
+  Cell<int32_t> pid;
   Cell<uint64_t> delivered;
   Cell<uint64_t> released;
   Cell<uint64_t> lost;
   Cell<uint64_t> torn;
   Cell<uint64_t> duplicated;
   Cell<uint64_t> corrupt;
-  Cell<int64_t> progress_ns;  // when it got a slot last
-  SegmentCell segment_id;     // that it reads, or waits to leave
+  Cell<int64_t> progress_ns;    // when it got a slot last
+  Cell<uint64_t> position;      // the number that comes next, once it has released all before
+  Cell<uint32_t> generation;    // whose slots it reads
+  Cell<int64_t> entered_ns;     // when it got the first slot of that generation
+  Cell<int64_t> idle_since_ns;  // when it had given back the last one before
+  Cell<int64_t> released_ns;
+  SegmentCell segment_id;  // that it reads, or waits to leave
   Text fault;
+};
+
+// Who had each slot of a pipeline group, by generation and number.
+struct GroupBook {
+  // A generation's cells are used again so many generations later, and have been judged by then (JudgeGroup).
+  static constexpr uint32_t kGenerations = 64;
+  static constexpr uint32_t kSlots = 1 << 14;  // that a generation may write
+  // 0 while nobody had it; else 1 + the index of the consumer's record << 1, | 1 once that consumer has released it.
+  Cell<uint32_t> holder[kGenerations][kSlots];
+
+  Cell<uint32_t>& of(uint32_t generation, uint64_t sequence) {
+    return holder[generation % kGenerations][sequence % kSlots];
+  }
 };
 
 // All that took part in one channel.
@@ -120,16 +146,26 @@ struct Ledger {
   // Enough for a day of kills; untouched records cost nothing.
   static constexpr uint32_t kRecords = 1 << 17;
 
-  Cell<uint32_t> producers;  // how many have begun; the first is generation 1
+  Cell<uint32_t> attempts;   // to create the channel
+  Cell<uint32_t> producers;  // how many have created it; the first is generation 1
   Cell<uint32_t> consumers;
   Cell<uint32_t> no_more_producers;
+  Cell<uint32_t> vacancies;        // counts producers that ended: who waits for the channel sleeps on it
+  Cell<uint64_t> never_delivered;  // by a group, in generations whose cells are used again
+  Text fault;                      // of somebody who has no record yet
   ProducerRecord producer[kRecords];
   ConsumerRecord consumer[kRecords];
+  GroupBook group;
 
   uint32_t NewGeneration() { return producers.add(1) + 1; }
   ProducerRecord& of_generation(uint32_t generation) { return producer[(generation - 1) % kRecords]; }
+  // Judges the generation that had these cells before, and clears them.
+  void BeginGroupGeneration(uint32_t generation);
   ConsumerRecord& NewConsumer() { return consumer[consumers.add(1) % kRecords]; }
 };
+
+// How many of the slots that `generation` committed no member of the group ever got. For when it is drained.
+uint64_t CountNeverDelivered(Ledger& ledger, uint32_t generation);
 
 int64_t NowNanos();
 

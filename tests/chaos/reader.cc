@@ -34,7 +34,7 @@ Reader::Step Reader::Fail(const std::string& what) {
   return Step::kFailed;
 }
 
-Reader::Step Reader::Next(absl::Duration timeout, const std::function<void()>& hold) {
+Reader::Step Reader::Next(absl::Duration timeout, const Hold& hold) {
   if (consumer_ == nullptr) return Open(timeout);
   if (ended_) return Follow(timeout);
   return options_.max_batch > 1 ? TakeBatch(timeout, hold) : Take(timeout, hold);
@@ -63,26 +63,30 @@ Reader::Step Reader::Follow(absl::Duration timeout) {
   return Step::kMoved;
 }
 
-Reader::Step Reader::Take(absl::Duration timeout, const std::function<void()>& hold) {
+Reader::Step Reader::Take(absl::Duration timeout, const Hold& hold) {
   shm::ReadSlot slot = consumer_->Acquire(timeout);
   if (!slot) return TookNothing(slot.result());
-  witness_->Delivered({.payload = slot.payload(),
-                       .sequence = slot.sequence(),
-                       .timestamp_ns = slot.timestamp_ns(),
-                       .missed_slots = slot.missed_slots(),
-                       .checksum = {}});
+  const shm::SlotView view{.payload = slot.payload(),
+                           .sequence = slot.sequence(),
+                           .timestamp_ns = slot.timestamp_ns(),
+                           .missed_slots = slot.missed_slots(),
+                           .checksum = {},
+                           .redelivered = slot.redelivered()};
+  witness_->Delivered(view);
   PYLABHUB_CRASH_POINT("caller.holds_slot");
-  if (hold) hold();
+  if (hold && hold()) witness_->StillHolds(view);
   witness_->Released(slot.Release());
   return Step::kSlot;
 }
 
-Reader::Step Reader::TakeBatch(absl::Duration timeout, const std::function<void()>& hold) {
+Reader::Step Reader::TakeBatch(absl::Duration timeout, const Hold& hold) {
   shm::ReadBatch batch = consumer_->AcquireBatch(options_.max_batch, timeout);
   if (!batch) return TookNothing(batch.result());
   for (const shm::SlotView& slot : batch) witness_->Delivered(slot);
   PYLABHUB_CRASH_POINT("caller.holds_batch");
-  if (hold) hold();
+  if (hold && hold()) {
+    for (const shm::SlotView& slot : batch) witness_->StillHolds(slot);
+  }
   witness_->Released(batch.Release());
   return Step::kSlot;
 }

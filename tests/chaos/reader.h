@@ -31,8 +31,11 @@ class Reader {
   // `config` as the producers have it; `options` with an order. With a max_batch of more than 1 it takes batches.
   Reader(Ledger& ledger, const shm::ChannelConfig& config, shm::ConsumerOptions options);
 
-  // Does the next thing that there is to do, within about `timeout`. `hold` is called while a slot is held.
-  Step Next(absl::Duration timeout, const std::function<void()>& hold = nullptr);
+  // Called while a slot is held; true if it took a while, so that the slot is worth another look.
+  using Hold = std::function<bool()>;
+
+  // Does the next thing that there is to do, within about `timeout`.
+  Step Next(absl::Duration timeout, const Hold& hold = nullptr);
   // Leaves the channel. The next step opens it again, as another consumer.
   void Leave();
   // True between a producer's end and the next one.
@@ -42,8 +45,8 @@ class Reader {
  private:
   Step Open(absl::Duration timeout);
   Step Follow(absl::Duration timeout);
-  Step Take(absl::Duration timeout, const std::function<void()>& hold);
-  Step TakeBatch(absl::Duration timeout, const std::function<void()>& hold);
+  Step Take(absl::Duration timeout, const Hold& hold);
+  Step TakeBatch(absl::Duration timeout, const Hold& hold);
   Step TookNothing(shm::SlotResult result);
   Step Fail(const std::string& what);
 

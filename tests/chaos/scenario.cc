@@ -36,6 +36,7 @@ constexpr uint32_t kBatchSlots = 3;
 constexpr int kSuccessor = 100;
 constexpr int kReplacement = 101;
 constexpr int kSweeper = 102;
+constexpr int kShortLived = 103;
 
 void WaitUntil(const std::function<bool()>& happened, absl::Duration time = kScriptTime) {
   const absl::Time deadline = absl::Now() + time;
@@ -59,12 +60,17 @@ class Scenario {
                .min_consumers = has_resident() && shape.script != Script::kPins ? 2u : 1u,
                .reservation_ttl = absl::Minutes(1),
                .directory = folder_.path()};
+    if (shape.script == Script::kBatch) config_.checksum = shm::Checksum::kEnforced;
     config_ = config_.WithDefaults();
   }
 
   Outcome Play() {
     StartRole(Role::kFirstProducer);
-    StartRole(Role::kGuest);
+    if (shape_.script == Script::kHeldByDead) {
+      StartShortLived();
+    } else {
+      StartRole(Role::kGuest);
+    }
     if (has_resident()) StartRole(Role::kResident);
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!children_.empty()) {
@@ -73,7 +79,7 @@ class Scenario {
         Judge(*end);
         continue;
       }
-      for (int name = 0; name <= kSweeper; ++name) {
+      for (int name = 0; name <= kShortLived; ++name) {
         if (children_.Runs(name)) Fault(absl::StrCat(NameOfProcess(name), " is stuck"));
       }
       children_.KillAll();
@@ -93,7 +99,10 @@ class Scenario {
 
   static std::string NameOfProcess(int name) {
     if (name < static_cast<int>(kRoles)) return NameOf(static_cast<Role>(name));
-    return name == kSuccessor ? "successor" : name == kReplacement ? "replacement" : "sweeper";
+    return name == kSuccessor     ? "successor"
+           : name == kReplacement ? "replacement"
+           : name == kSweeper     ? "sweeper"
+                                  : "guest before the guest";
   }
 
   void Fault(const std::string& what) { outcome_.faults.push_back(what); }
@@ -117,7 +126,20 @@ class Scenario {
     });
   }
 
+  // A guest before the guest, which dies as the script says.
+  void StartShortLived() {
+    children_.Start(kShortLived, [this] {
+      WatchCrashPoints(points_, passings_->of_others,
+                       {{"caller.holds_slot", 3, [this] { Die(Death::kKill, *orphan_); }}});
+      return Consume(false, false);
+    });
+  }
+
   void Judge(const Children::End& end) {
+    if (end.name == kShortLived && end.signal == SIGKILL) {
+      StartRole(Role::kGuest);
+      return;
+    }
     const bool is_victim = victim_.has_value() && end.name == static_cast<int>(victim_->role);
     const int deadly = is_victim && victim_->death == Death::kAbort ? SIGABRT : SIGKILL;
     const bool died = is_victim && end.signal == deadly;
@@ -143,11 +165,9 @@ class Scenario {
       WaitUntil([this] { return CountPassings("channel.leave.locked_as_producer") != 0; });
     }
     if (shape_.script == Script::kRefusal && !AskForTooMuch()) return 2;
-    const uint32_t generation = ledger_->NewGeneration();
-    ProducerRecord& record = ledger_->of_generation(generation);
-    Writer writer(record, generation);
+    Writer writer(*ledger_);
     if (absl::Status status = writer.Create(config_, Waits()); !status.ok()) {
-      record.fault.Say(status.ToString());
+      ledger_->of_generation(ledger_->NewGeneration()).fault.Say(status.ToString());
       return 3;
     }
     for (uint32_t i = 0; i < slots(); ++i) {
@@ -156,7 +176,7 @@ class Scenario {
       BeforeSlot(i);
       const shm::SlotResult result = Put(writer, i);
       if (result == shm::SlotResult::kOk) continue;
-      record.fault.Say(absl::StrCat("slot ", i, ": ", std::string(shm::NameOf(result))));
+      writer.record().fault.Say(absl::StrCat("slot ", i, ": ", std::string(shm::NameOf(result))));
       return 5;
     }
     return 0;
@@ -240,7 +260,7 @@ class Scenario {
       case Script::kDoorway:
         if (IsProducer(role)) return {};
         return {{"channel.leave.locked_as_producer", 1, [this] {
-                   WaitUntil([this] { return ledger_->producers.load() > 1 && IsBeingCreated(2); });
+                   WaitUntil([this] { return ledger_->attempts.load() > 1; });
                    usleep(2000);
                  }}};
       case Script::kLap:
@@ -277,9 +297,6 @@ class Scenario {
     }
   }
 
-  bool IsBeingCreated(uint32_t generation) {
-    return ledger_->of_generation(generation).create_began_ns.load() != 0;
-  }
   ProducerRecord& Newest() { return ledger_->of_generation(std::max(ledger_->producers.load(), 1u)); }
 
   // By one consumer.
@@ -329,9 +346,18 @@ class Scenario {
       outcome_.delivered += record.delivered.load();
       if (!record.fault.empty()) Fault(absl::StrCat("consumer ", i, ": ", record.fault.str()));
     }
+    if (shape_.policy == Policy::kPipeline) JudgeGroup();
     for (size_t role = 0; role < kRoles; ++role) {
       for (size_t i = 0; i < points_.size(); ++i)
         outcome_.passings[role].push_back(passings_->of_role[role].count[i].load());
+    }
+  }
+
+  void JudgeGroup() {
+    const uint64_t damaged = shape_.script == Script::kDamage ? 2 : 0;
+    for (uint32_t generation = 1; generation <= ledger_->producers.load(); ++generation) {
+      const uint64_t lost = CountNeverDelivered(*ledger_, generation);
+      if (lost > damaged) Fault(absl::StrCat(lost, " slots of generation ", generation, " went to nobody"));
     }
   }
 
@@ -339,6 +365,7 @@ class Scenario {
 
   struct RolePassings {
     Passings of_role[kRoles];
+    Passings of_others;
   };
 
   const Shape& shape_;
@@ -377,6 +404,8 @@ const char* NameOf(Script script) {
       return "dropped";
     case Script::kCutOff:
       return "cut_off";
+    case Script::kHeldByDead:
+      return "held_by_dead";
   }
   return "";
 }
@@ -407,8 +436,8 @@ std::vector<Shape> AllShapes() {
   constexpr uint64_t kInline = 200;
   constexpr uint64_t kChunk = 8192;
   std::vector<Shape> shapes;
-  for (Policy policy :
-       {Policy::kLatestOnly, Policy::kPublishSubscribe, Policy::kSingleReader, Policy::kSyncReader}) {
+  for (Policy policy : {Policy::kLatestOnly, Policy::kPublishSubscribe, Policy::kSingleReader,
+                        Policy::kSyncReader, Policy::kPipeline}) {
     for (uint64_t slot_bytes : {kInline, kChunk}) {
       shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes});
       shapes.push_back({policy, Buffering::kDoubleBuffer, 2, slot_bytes});
@@ -419,6 +448,10 @@ std::vector<Shape> AllShapes() {
     }
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kRefusal});
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kDoorway});
+    if (policy == Policy::kPipeline) {
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHeldByDead});
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHeldByDead});
+    }
     if (policy == Policy::kSyncReader) {
       for (Script script : {Script::kDropped, Script::kCutOff}) {
         shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, script});

@@ -28,6 +28,7 @@ enum class Script : uint8_t {
   kBatch,       // slots are written and read several at once
   kDropped,     // the resident is too slow, and its backlog is dropped
   kCutOff,      // the resident is too slow, and is cut off
+  kHeldByDead,  // the guest dies with a slot in its hands, and another takes its place
 };
 
 struct Shape {

@@ -1,20 +1,49 @@
 #include "tests/chaos/witness.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "tests/chaos/payload.h"
 
 namespace pylabhub::chaos {
 
+namespace {
+
+// How long a process takes to die after the kernel has dropped its locks, at the most.
+constexpr int64_t kDyingNs = 1'000'000'000;
+
+bool HasEnded(int32_t pid) {
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string number;
+  std::string name;
+  char state = 'X';
+  stat >> number >> name >> state;
+  return state == 'X' || state == 'Z';
+}
+
+bool IsDead(int32_t pid) {
+  for (const int64_t deadline_ns = NowNanos() + kDyingNs; NowNanos() < deadline_ns; usleep(100)) {
+    if (HasEnded(pid)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Witness::Witness(Ledger& ledger, ConsumerRecord& record, const shm::ChannelConfig& config,
                  const shm::ConsumerOptions& options)
     : ledger_(ledger),
       record_(record),
-      lossless_(shm::IsLossless(config.policy) && options.order == shm::ReadOrder::kNext &&
-                options.when_slow == shm::WhenSlow::kBlock),
+      lossless_(shm::IsLossless(config.policy) && config.policy != shm::Policy::kPipeline &&
+                options.order == shm::ReadOrder::kNext && options.when_slow == shm::WhenSlow::kBlock),
       latest_(options.order == shm::ReadOrder::kLatest),
-      capacity_slots_(config.capacity_slots) {}
+      shared_(config.policy == shm::Policy::kPipeline && !latest_),
+      capacity_slots_(config.capacity_slots) {
+  record_.pid.store(getpid());
+}
 
 void Witness::Fault(const std::string& what) { record_.fault.Say(what); }
 
@@ -43,6 +72,7 @@ void Witness::Opened(const shm::SegmentId& segment_id) {
   // A producer says which segment is its own before it writes to it.
   const uint32_t generation = GenerationOf(segment_id);
   newest_at_open_ = generation == 0 ? 0 : ledger_.of_generation(generation).attempted.load();
+  record_.position.store(newest_at_open_);
 }
 
 void Witness::Followed(const shm::SegmentId& segment_id) {
@@ -52,11 +82,16 @@ void Witness::Followed(const shm::SegmentId& segment_id) {
   first_in_segment_ = true;
   corrupt_since_ = 0;
   next_ = 0;
+  record_.position.store(0);
 }
 
 void Witness::Delivered(const shm::SlotView& slot) {
   CheckContent(slot);
-  CheckNumber(slot);
+  if (shared_) {
+    CheckTurn(slot);
+  } else {
+    CheckNumber(slot);
+  }
   next_ = slot.sequence + 1;
   first_in_segment_ = false;
   corrupt_since_ = 0;
@@ -88,6 +123,9 @@ void Witness::EnterGeneration(uint32_t generation) {
     if (!JoinedBehind(between)) Lose(confirmed, absl::StrCat("generation ", between, " was passed over"));
   }
   generation_ = generation;
+  record_.idle_since_ns.store(record_.released_ns.load());
+  record_.entered_ns.store(NowNanos());
+  record_.generation.store(generation);
 }
 
 void Witness::CheckNumber(const shm::SlotView& slot) {
@@ -111,8 +149,42 @@ void Witness::CheckNumber(const shm::SlotView& slot) {
   if (!may_miss) Lose(missed, absl::StrCat("told so before slot ", sequence));
 }
 
+void Witness::StillHolds(const shm::SlotView& slot) {
+  const std::optional<PayloadId> id = ReadPayload(slot.payload);
+  if (id.has_value() && id->sequence == slot.sequence) return;
+  record_.torn.add(1);
+  Fault(absl::StrCat("slot ", slot.sequence, " changed while it was held"));
+}
+
+// Each slot to one member, in order; but to another, whose turn may be over, if that one is dead.
+void Witness::CheckTurn(const shm::SlotView& slot) {
+  const auto own = static_cast<uint32_t>(&record_ - ledger_.consumer + 1);
+  Cell<uint32_t>& holder = ledger_.group.of(generation_, slot.sequence);
+  const uint32_t before = holder.load();
+  holder.store(own << 1);
+  held_.push_back(slot.sequence);
+  const bool backwards = !first_in_segment_ && slot.sequence < next_ && !slot.redelivered;
+  if (before == 0 && !backwards) return;
+  const bool from_the_dead = before != 0 && (before & 1) == 0 && slot.redelivered &&
+                             IsDead(ledger_.consumer[(before >> 1) - 1].pid.load());
+  if (from_the_dead) return;
+  record_.duplicated.add(1);
+  Fault(absl::StrCat(
+      "slot ", slot.sequence, slot.redelivered ? " (redelivered)" : "", " of generation ", generation_,
+      before == 0    ? absl::StrCat(" came after ", next_)
+      : (before & 1) ? absl::StrCat(" had been released by consumer ", (before >> 1) - 1)
+                     : absl::StrCat(" is held by consumer ", (before >> 1) - 1, ", who lives")));
+}
+
 void Witness::Released(shm::SlotResult result) {
+  for (uint64_t sequence : held_) {
+    Cell<uint32_t>& holder = ledger_.group.of(generation_, sequence);
+    holder.store(holder.load() | 1);
+  }
+  held_.clear();
   record_.released.store(record_.delivered.load());
+  record_.position.store(next_);
+  record_.released_ns.store(NowNanos());
   if (result == shm::SlotResult::kOk) return;
   record_.torn.add(1);
   Fault(absl::StrCat("releasing slot ", next_ - 1, " said ", std::string(shm::NameOf(result))));
@@ -140,6 +212,8 @@ void Witness::CheckEnd(uint64_t confirmed, uint64_t attempted) {
     Fault(
         absl::StrCat("it got ", position, " slots of generation ", generation_, ", which wrote ", attempted));
   }
+  // Of a group: others may have got the rest, and each slot is looked for in the end.
+  if (shared_) return;
   if (lossless_) {
     const bool may_miss = first_in_segment_ && !first_segment_ && JoinedBehind(generation_);
     if (position < confirmed && !may_miss) Lose(confirmed - position, "its producer is gone");

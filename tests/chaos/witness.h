@@ -5,6 +5,7 @@
 //              policy also one that it was told of, unless it joined while the successor was being created, or has agreed
 //              that it is not waited for without end.
 // duplicated:  a number that does not go up.
+//              Of a group: a slot that somebody had who has released it, or who lives.
 // torn:        content that its writer did not write as that slot, or that changed while it was held.
 //
 // Thread safety: thread-compatible.
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "shm/channel_config.h"
 #include "shm/data_block_consumer.h"
@@ -34,6 +36,8 @@ class Witness {
   void Opened(const shm::SegmentId& segment_id);
   // Acquire gave `slot`; its payload is checked here.
   void Delivered(const shm::SlotView& slot);
+  // It has been held for a while.
+  void StillHolds(const shm::SlotView& slot);
   // All that were delivered since the last release were given back.
   void Released(shm::SlotResult result);
   // Acquire said kCorrupt: one slot is gone, and it said so.
@@ -48,6 +52,7 @@ class Witness {
 
  private:
   void CheckContent(const shm::SlotView& slot);
+  void CheckTurn(const shm::SlotView& slot);
   void CheckNumber(const shm::SlotView& slot);
   void CheckEnd(uint64_t confirmed, uint64_t attempted);
   void EnterGeneration(uint32_t generation);
@@ -61,6 +66,7 @@ class Witness {
   ConsumerRecord& record_;
   bool lossless_;
   bool latest_;
+  bool shared_;  // it is a member of a group
   uint64_t capacity_slots_;
 
   shm::SegmentId segment_id_;
@@ -70,6 +76,7 @@ class Witness {
   uint64_t next_ = 0;             // the number that comes next
   uint64_t newest_at_open_ = 0;   // it starts at or below this number
   uint64_t corrupt_since_ = 0;    // slots that were reported as corrupt since the last one delivered
+  std::vector<uint64_t> held_;    // of a group: the slots that it has
 };
 
 }  // namespace pylabhub::chaos

@@ -20,8 +20,9 @@ namespace pylabhub::chaos {
 
 class Writer {
  public:
-  Writer(ProducerRecord& record, uint32_t generation) : record_(record), generation_(generation) {}
+  explicit Writer(Ledger& ledger) : ledger_(ledger) {}
 
+  // Becomes the next generation. No other member may be called before this has succeeded.
   absl::Status Create(const shm::ChannelConfig& config, const shm::WaitOptions& wait);
   // Writes and commits the next slot, of `payload_bytes` (a multiple of 8, at least kMinPayloadBytes).
   shm::SlotResult Put(size_t payload_bytes, absl::Duration timeout);
@@ -30,14 +31,18 @@ class Writer {
   // Writes a slot, and gives it up.
   shm::SlotResult PutAndAbort(absl::Duration timeout);
 
-  const ProducerRecord& record() const { return record_; }
+  uint32_t generation() const { return generation_; }
+  ProducerRecord& record() const { return *record_; }
 
  private:
   void Fill(std::span<std::byte> payload, uint64_t sequence);
   void CheckNextNumber();
+  void Asks();
+  void Committed(uint64_t next, shm::SlotResult result);
 
-  ProducerRecord& record_;
-  uint32_t generation_;
+  Ledger& ledger_;
+  ProducerRecord* record_ = nullptr;
+  uint32_t generation_ = 0;
   std::unique_ptr<shm::DataBlockProducer> producer_;
 };
 
