@@ -22,6 +22,7 @@ void PrintRecovery(const char* after, const std::vector<double>& values_ms) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   pylabhub::chaos::ChaosOptions options;
   options.seed = uint64_t{std::random_device()()} << 16 ^ std::random_device()();

@@ -200,7 +200,7 @@ class Scenario {
 
   size_t PayloadBytes(uint32_t i) const {
     const size_t most = shape_.slot_bytes / sizeof(uint64_t) * sizeof(uint64_t);
-    const size_t less = i * 24 % (most - kMinPayloadBytes + 8);
+    const size_t less = size_t{24} * i % (most - kMinPayloadBytes + 8);
     return i % 3 == 0 ? most : kMinPayloadBytes + less / 8 * 8;
   }
 
@@ -266,7 +266,7 @@ class Scenario {
       case Script::kLap:
         if (role != Role::kResident) return {};
         return {{"reader.take.descriptor_read", kOvertakenSlot, [this] {
-                   const uint64_t lap = Newest().attempted.load() + 3 * shape_.capacity_slots;
+                   const uint64_t lap = Newest().attempted.load() + uint64_t{3} * shape_.capacity_slots;
                    WaitUntil([this, lap] { return Newest().attempted.load() >= lap; });
                  }}};
       case Script::kFutileWake:
