@@ -481,18 +481,20 @@ absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::OpenSealed
 DataBlockConsumer::DataBlockConsumer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DataBlockConsumer::~DataBlockConsumer() = default;
 
+// The view is written where the caller will find it. A copy would be read in larger words than it is written in, and
+// would have to wait until every earlier store has reached the cache, those to lines that the producer holds too.
 ReadSlot DataBlockConsumer::Acquire(absl::Duration timeout) {
+  ReadSlot slot(SlotResult::kForked);
   if (state_->forked()) [[unlikely]]
-    return ReadSlot(SlotResult::kForked);
+    return slot;
   RingReader& reader = state_->reader();
   Require(!reader.holding(), kOneAtATime);
-  SlotView view;
-  SlotResult result = reader.TryAcquire(&view);
-  if (result == SlotResult::kTimeout) [[unlikely]]
-    result = state_->WaitForSlot(timeout, [&] { return reader.TryAcquire(&view); });
-  if (result != SlotResult::kOk) [[unlikely]]
-    return ReadSlot(result);
-  return ReadSlot(&reader, view);
+  slot.result_ = reader.TryAcquire(&slot.view_);
+  if (slot.result_ == SlotResult::kTimeout) [[unlikely]]
+    slot.result_ = state_->WaitForSlot(timeout, [&] { return reader.TryAcquire(&slot.view_); });
+  if (slot.result_ == SlotResult::kOk) [[likely]]
+    slot.reader_ = &reader;
+  return slot;
 }
 
 ReadBatch DataBlockConsumer::AcquireBatch(size_t slots, absl::Duration timeout) {

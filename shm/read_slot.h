@@ -57,7 +57,6 @@ class ReadSlot {
  private:
   friend class DataBlockConsumer;
   explicit ReadSlot(SlotResult result) : result_(result) {}
-  ReadSlot(RingReader* reader, const SlotView& view) : reader_(reader), view_(view) {}
 
   RingReader* reader_ = nullptr;
   SlotView view_;

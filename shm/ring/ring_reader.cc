@@ -18,10 +18,6 @@ constexpr uint32_t kSlotsToBeAwake = 64;
 // is there.
 constexpr int kAttempts = 16;
 
-bool IsWhole(std::span<const std::byte> payload, std::optional<uint64_t> checksum) {
-  return checksum.has_value() && *checksum == ChecksumOf(payload);
-}
-
 }  // namespace
 
 RingReader::RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup setup)
@@ -76,6 +72,85 @@ void RingReader::MoveTo(uint64_t sequence) {
       geometry_.cells_offset_bytes + sequence % geometry_.capacity_slots * geometry_.cell_stride_bytes;
 }
 
+[[gnu::always_inline]] inline RingReader::Descriptor RingReader::Load(const SlotDescriptor* cell) const {
+  // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
+  Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
+                        .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
+                        .chunk = cell->chunk.load(std::memory_order_acquire),
+                        .has_checksum = false,
+                        .checksum = 0};
+  if (checksum_ != Checksum::kNone && (cell->flags.load(std::memory_order_acquire) & kHasChecksum) != 0) {
+    descriptor.has_checksum = true;
+    descriptor.checksum = cell->checksum.load(std::memory_order_acquire);
+  }
+  return descriptor;
+}
+
+[[gnu::always_inline]] inline bool RingReader::IsSound(const Descriptor& descriptor) const {
+  if (descriptor.payload_bytes > geometry_.slot_bytes) return false;
+  return geometry_.inline_payloads() ? descriptor.chunk == kInlineChunk
+                                     : descriptor.chunk < geometry_.chunk_count;
+}
+
+[[gnu::always_inline]] inline std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell,
+                                                                             const Descriptor& descriptor) {
+  if (access_ == Access::kCopied) {
+    return {copy(), descriptor.payload_bytes};
+  }
+  if (geometry_.inline_payloads())
+    return {reinterpret_cast<const std::byte*>(cell + 1), descriptor.payload_bytes};
+  return {view_.base + geometry_.chunks_offset_bytes + descriptor.chunk * geometry_.chunk_stride_bytes,
+          descriptor.payload_bytes};
+}
+
+[[gnu::always_inline]] inline SlotResult RingReader::TakeHere(const SlotDescriptor* cell, uint64_t sequence,
+                                                              SlotView* slot) {
+  const Descriptor descriptor = Load(cell);
+  PYLABHUB_CRASH_POINT("reader.take.descriptor_read");
+  // Nothing that it says can be used; only that there was one is sure.
+  if (!IsSound(descriptor)) [[unlikely]]
+    return SkipCorrupt(sequence);
+  if (access_ != Access::kInPlace && !Secure(cell, descriptor, sequence)) return SlotResult::kTimeout;
+  const std::span<const std::byte> payload = Payload(cell, descriptor);
+  const bool verified = checksum_ != Checksum::kEnforced ||
+                        (descriptor.has_checksum && descriptor.checksum == ChecksumOf(payload));
+  if (!verified) [[unlikely]] {
+    ReadFence();
+    // Overwritten meanwhile, under a reader that the producer does not know: not corrupt, but gone.
+    if (access_ == Access::kInPlace && !WasNotOverwritten(cell, sequence)) return SlotResult::kTimeout;
+    return SkipCorrupt(sequence);
+  }
+  missed_before_ += sequence - expected_;
+  missed_slots_ += missed_before_;
+  ++received_slots_;
+  received_bytes_ += descriptor.payload_bytes;
+  // Member by member: put together elsewhere and copied, they would be read in larger words than they are written in,
+  // and that waits until every earlier store has reached the cache, those to lines that the producer holds too.
+  slot->payload = payload;
+  slot->sequence = sequence;
+  slot->timestamp_ns = descriptor.timestamp_ns;
+  slot->missed_slots = missed_before_;
+  slot->checksum.reset();
+  if (descriptor.has_checksum) slot->checksum = descriptor.checksum;
+  missed_before_ = 0;
+  held_[held_count_++] = {.cell = cell, .sequence = sequence, .chunk = descriptor.chunk};
+  if (sequence == expected_) [[likely]] {
+    ++expected_;
+    cell_offset_bytes_ += geometry_.cell_stride_bytes;
+    if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
+  } else {
+    MoveTo(sequence + 1);
+  }
+  PYLABHUB_CRASH_POINT("reader.take.held");
+  if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
+    SetWaitState(kAwake);
+  return SlotResult::kOk;
+}
+
+SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot) {
+  return TakeHere(cell, sequence, slot);
+}
+
 SlotResult RingReader::TryAcquireNext(SlotView* slot) {
   if (corrupt_unreported_) [[unlikely]] {
     corrupt_unreported_ = false;
@@ -85,7 +160,7 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
     // Acquire, edge A: the stamp brings the slot's descriptor and payload.
     const uint64_t stamp = cell()->stamp.load(std::memory_order_acquire);
     if (stamp == expected_ + 1) [[likely]] {
-      const SlotResult result = Take(cell(), expected_, slot);
+      const SlotResult result = TakeHere(cell(), expected_, slot);
       if (result != SlotResult::kTimeout) return result;
     } else if (WasLapped(stamp)) {
       SkipLap();
@@ -188,66 +263,11 @@ SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
   return SlotResult::kTimeout;
 }
 
-RingReader::Descriptor RingReader::Load(const SlotDescriptor* cell) const {
-  // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
-  Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
-                        .timestamp_ns = cell->timestamp_ns.load(std::memory_order_acquire),
-                        .chunk = cell->chunk.load(std::memory_order_acquire),
-                        .checksum = std::nullopt};
-  if (checksum_ != Checksum::kNone && (cell->flags.load(std::memory_order_acquire) & kHasChecksum) != 0)
-    descriptor.checksum = cell->checksum.load(std::memory_order_acquire);
-  return descriptor;
-}
-
 SlotResult RingReader::TakeIfThere(SlotView* slot) {
   if (turn_ == Turn::kShared) return TryAcquireShared(slot);
   // Acquire, edge A.
   if (cell()->stamp.load(std::memory_order_acquire) != expected_ + 1) return SlotResult::kTimeout;
   return Take(cell(), expected_, slot);
-}
-
-bool RingReader::IsSound(const Descriptor& descriptor) const {
-  if (descriptor.payload_bytes > geometry_.slot_bytes) return false;
-  return geometry_.inline_payloads() ? descriptor.chunk == kInlineChunk
-                                     : descriptor.chunk < geometry_.chunk_count;
-}
-
-SlotResult RingReader::Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot) {
-  const Descriptor descriptor = Load(cell);
-  PYLABHUB_CRASH_POINT("reader.take.descriptor_read");
-  // Nothing that it says can be used; only that there was one is sure.
-  if (!IsSound(descriptor)) [[unlikely]]
-    return SkipCorrupt(sequence);
-  if (access_ != Access::kInPlace && !Secure(cell, descriptor, sequence)) return SlotResult::kTimeout;
-  const std::span<const std::byte> payload = Payload(cell, descriptor);
-  if (checksum_ == Checksum::kEnforced && !IsWhole(payload, descriptor.checksum)) [[unlikely]] {
-    ReadFence();
-    // Overwritten meanwhile, under a reader that the producer does not know: not corrupt, but gone.
-    if (access_ == Access::kInPlace && !WasNotOverwritten(cell, sequence)) return SlotResult::kTimeout;
-    return SkipCorrupt(sequence);
-  }
-  missed_before_ += sequence - expected_;
-  missed_slots_ += missed_before_;
-  ++received_slots_;
-  received_bytes_ += descriptor.payload_bytes;
-  *slot = {.payload = payload,
-           .sequence = sequence,
-           .timestamp_ns = descriptor.timestamp_ns,
-           .missed_slots = missed_before_,
-           .checksum = descriptor.checksum};
-  missed_before_ = 0;
-  held_[held_count_++] = {.cell = cell, .sequence = sequence, .chunk = descriptor.chunk};
-  if (sequence == expected_) [[likely]] {
-    ++expected_;
-    cell_offset_bytes_ += geometry_.cell_stride_bytes;
-    if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
-  } else {
-    MoveTo(sequence + 1);
-  }
-  PYLABHUB_CRASH_POINT("reader.take.held");
-  if (wait_state_ != kAwake && ++slots_since_sleep_ == kSlotsToBeAwake) [[unlikely]]
-    SetWaitState(kAwake);
-  return SlotResult::kOk;
 }
 
 SlotResult RingReader::SkipCorrupt(uint64_t sequence) {
@@ -272,7 +292,7 @@ SlotResult RingReader::Verify(const SlotView& slot) {
   if (generation_ != ForkGeneration()) [[unlikely]]
     return SlotResult::kForked;
   if (!slot.checksum.has_value()) return SlotResult::kNoChecksum;
-  if (IsWhole(slot.payload, slot.checksum)) return SlotResult::kOk;
+  if (*slot.checksum == ChecksumOf(slot.payload)) return SlotResult::kOk;
   CountCorrupt(slot.sequence);
   return SlotResult::kCorrupt;
 }
@@ -299,19 +319,9 @@ bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence
   return cell->stamp.load(std::memory_order_seq_cst) == sequence + 1;
 }
 
-std::span<const std::byte> RingReader::Payload(const SlotDescriptor* cell, const Descriptor& descriptor) {
-  if (access_ == Access::kCopied) {
-    return {copy(), descriptor.payload_bytes};
-  }
-  if (geometry_.inline_payloads())
-    return {reinterpret_cast<const std::byte*>(cell + 1), descriptor.payload_bytes};
-  return {view_.base + geometry_.chunks_offset_bytes + descriptor.chunk * geometry_.chunk_stride_bytes,
-          descriptor.payload_bytes};
-}
-
 // A producer that honours cursors and pins leaves a held slot alone. This is how a consumer knows if one did
 // not.
-bool RingReader::IsUnchanged(const Held& held) const {
+[[gnu::always_inline]] inline bool RingReader::IsUnchanged(const Held& held) const {
   switch (access_) {
     case Access::kCopied:
       return true;

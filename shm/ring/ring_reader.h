@@ -147,7 +147,8 @@ class RingReader {
     uint64_t payload_bytes;
     int64_t timestamp_ns;
     uint32_t chunk;
-    std::optional<uint64_t> checksum;
+    bool has_checksum;
+    uint64_t checksum;
   };
   // A slot that was taken and not released yet.
   struct Held {
@@ -201,6 +202,8 @@ class RingReader {
   // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
+  // The same, in one piece with its caller.
+  SlotResult TakeHere(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
   std::span<const std::byte> Payload(const SlotDescriptor* cell, const Descriptor& descriptor);
   // What TryAcquire says of a slot that is there and is not to be used. Moves on.
   SlotResult SkipCorrupt(uint64_t sequence);
