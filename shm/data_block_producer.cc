@@ -174,7 +174,7 @@ class DataBlockProducer::State {
   }
 
   // `slots` slots, or as many as can be had, at least one.
-  bool TryAcquire(size_t slots) {
+  [[gnu::always_inline]] bool TryAcquire(size_t slots) {
     if (!ready_to_start_) [[unlikely]] {
       roster_.Refresh(writer_.next_sequence());
       if (roster_.CountSettled() < config_.min_consumers) return false;
@@ -401,7 +401,8 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSeal
 DataBlockProducer::DataBlockProducer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DataBlockProducer::~DataBlockProducer() = default;
 
-SlotResult DataBlockProducer::AcquireSlots(size_t slots, absl::Duration timeout) {
+[[gnu::always_inline]] inline SlotResult DataBlockProducer::AcquireSlots(size_t slots,
+                                                                         absl::Duration timeout) {
   if (state_->forked()) [[unlikely]]
     return SlotResult::kForked;
   Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot or WriteBatch at a time");

@@ -72,6 +72,23 @@ void RingReader::MoveTo(uint64_t sequence) {
       geometry_.cells_offset_bytes + sequence % geometry_.capacity_slots * geometry_.cell_stride_bytes;
 }
 
+[[gnu::always_inline]] inline void RingReader::PublishCursor() {
+  // Relaxed: counters.
+  entry_->received_slots.store(received_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.slots_counted");
+  entry_->missed_slots.store(missed_slots_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.missed_counted");
+  entry_->received_bytes.store(received_bytes_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("reader.cursor.bytes_counted");
+  // Release, edge B: the payload was read before the cursor moves on.
+  entry_->cursor.store(expected_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("reader.cursor.moved");
+  // Relaxed: a producer that begins to sleep unseen sleeps shortly the first time (edge W, the other way
+  // round).
+  if (view_.header->wait.may_sleep.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    WakeProducer();
+}
+
 [[gnu::always_inline]] inline RingReader::Descriptor RingReader::Load(const SlotDescriptor* cell) const {
   // Acquire, edge T: a value that is newer than the stamp is followed by a newer stamp.
   Descriptor descriptor{.payload_bytes = cell->payload_bytes.load(std::memory_order_acquire),
@@ -351,23 +368,6 @@ SlotResult RingReader::Release() {
   PYLABHUB_CRASH_POINT("reader.release.pin_gone");
   PublishCursor();
   return unchanged ? SlotResult::kOk : SlotResult::kOverrun;
-}
-
-void RingReader::PublishCursor() {
-  // Relaxed: counters.
-  entry_->received_slots.store(received_slots_, std::memory_order_relaxed);
-  PYLABHUB_CRASH_POINT("reader.cursor.slots_counted");
-  entry_->missed_slots.store(missed_slots_, std::memory_order_relaxed);
-  PYLABHUB_CRASH_POINT("reader.cursor.missed_counted");
-  entry_->received_bytes.store(received_bytes_, std::memory_order_relaxed);
-  PYLABHUB_CRASH_POINT("reader.cursor.bytes_counted");
-  // Release, edge B: the payload was read before the cursor moves on.
-  entry_->cursor.store(expected_, std::memory_order_release);
-  PYLABHUB_CRASH_POINT("reader.cursor.moved");
-  // Relaxed: a producer that begins to sleep unseen sleeps shortly the first time (edge W, the other way
-  // round).
-  if (view_.header->wait.may_sleep.load(std::memory_order_relaxed) != 0) [[unlikely]]
-    WakeProducer();
 }
 
 void RingReader::WakeProducer() {

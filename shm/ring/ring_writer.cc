@@ -140,7 +140,8 @@ void RingWriter::RetireOverwrittenSlot() {
   ++retired_below_;
 }
 
-void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timestamp_ns) {
+[[gnu::always_inline]] inline void RingWriter::Publish(uint32_t index, uint64_t payload_bytes,
+                                                       int64_t timestamp_ns) {
   SlotDescriptor* const written = cell();
   const bool in_cell = geometry_.inline_payloads();
   // Of the bytes that were written, not of those that a slot has room for.
@@ -184,7 +185,7 @@ void RingWriter::Publish(uint32_t index, uint64_t payload_bytes, int64_t timesta
   if (cell_offset_bytes_ == cells_end_offset_bytes_) cell_offset_bytes_ = geometry_.cells_offset_bytes;
 }
 
-void RingWriter::Announce() {
+[[gnu::always_inline]] inline void RingWriter::Announce() {
   prepared_count_ = 0;
   add_checksums_ = checksum_ == Checksum::kEnforced;
   chunks_.clear();
