@@ -11,8 +11,8 @@ struct JoinPoint {
 
   // The next slot that is committed.
   static constexpr JoinPoint Newest() { return {}; }
-  // The oldest slot that the channel still has. (Slots of more than 1 KiB that everybody has read are gone, except for
-  // the newest.)
+  // The oldest slot that the channel still has. (Of slots of more than 1 KiB that everybody has read, only the newest
+  // is sure to be there.)
   static constexpr JoinPoint Oldest() { return {.at = At::kOldest}; }
   // Slot `sequence` of the channel's current segment; if that is gone, the oldest that there is, and the first slot's
   // missed_slots says how many are. A number that has not been written yet is refused.

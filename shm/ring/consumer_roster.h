@@ -17,6 +17,7 @@
 #ifndef PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
 #define PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -102,6 +103,10 @@ class ConsumerRoster {
   // Its pins count all the same. Returns the state word of its entry; 0 if nobody is there.
   uint64_t GiveUpOn(uint32_t index, WhenSlow how, uint64_t head);
 
+  // False if none of the consumers declares pins.
+  bool AnyPins() const {
+    return std::any_of(active_.begin(), active_.end(), [](const Place& place) { return place.pins != 0; });
+  }
   // Marks the pinned chunks in `pinned`, which has one bool for each chunk; false if there are more pins than
   // max_pins, of which only so many are honoured. Call after a full fence that follows the change of the
   // descriptors (edge P in ring_writer.h).

@@ -15,6 +15,8 @@
 namespace pylabhub::shm {
 namespace {
 
+// What surely fits into the cache that a core has to itself.
+constexpr uint64_t kCacheBytes = uint64_t{512} * 1024;
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
 // Instead of a time stamp: that of the moment.
 constexpr int64_t kNow = std::numeric_limits<int64_t>::min();
@@ -33,7 +35,7 @@ RingWriter::RingWriter(const DataSegment& segment, const ChannelConfig& config, 
       cell_offset_bytes_(geometry_.cells_offset_bytes),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()),
       add_checksums_(checksum_ == Checksum::kEnforced),
-      pool_(geometry_.chunk_count) {
+      pool_(geometry_.chunk_count, geometry_.chunks_bytes() <= kCacheBytes) {
   if (geometry_.inline_payloads()) {
     MakeStaging(1);
   } else {
@@ -82,11 +84,11 @@ bool RingWriter::TryAcquireBatch(size_t slots) {
 }
 
 bool RingWriter::AcquireChunks(uint32_t slots) {
-  if (lossless_) {
+  if (lossless_ && !pool_.HasWarm(slots)) {
     FullFence();
     roster_.Refresh(next_);
     RetireReadSlots(roster_.FindSlowest(next_).cursor);
-  } else {
+  } else if (!lossless_) {
     // One chunk is spare.
     WithdrawOldest(next_ + slots - 1);
   }

@@ -14,7 +14,7 @@ namespace {
 
 TEST(ChunkPoolTest, EveryChunkIsGivenOnceAndThenNone) {
   ControlRoom room(1);
-  ChunkPool pool(3);
+  ChunkPool pool(3, /*all_fit_into_cache=*/false);
   std::vector<uint32_t> taken;
   for (int i = 0; i < 3; ++i) taken.push_back(pool.Take(room.roster(), 0));
   std::sort(taken.begin(), taken.end());
@@ -24,7 +24,7 @@ TEST(ChunkPoolTest, EveryChunkIsGivenOnceAndThenNone) {
 
 TEST(ChunkPoolTest, TheChunkThatBecameFreeLastIsTakenFirst) {
   ControlRoom room(1);
-  ChunkPool pool(4);
+  ChunkPool pool(4, /*all_fit_into_cache=*/false);
   const uint32_t first = pool.Take(room.roster(), 0);
   const uint32_t second = pool.Take(room.roster(), 0);
   pool.Retire(first);
@@ -33,9 +33,36 @@ TEST(ChunkPoolTest, TheChunkThatBecameFreeLastIsTakenFirst) {
   EXPECT_EQ(pool.Take(room.roster(), 0), second);
 }
 
+TEST(ChunkPoolTest, WhatBecameFreeLastIsWarmUntilItIsTaken) {
+  ControlRoom room(1);
+  ChunkPool pool(4, /*all_fit_into_cache=*/false);
+  EXPECT_FALSE(pool.HasWarm(1)) << "nothing was in the cache yet";
+  const uint32_t first = pool.Take(room.roster(), 0);
+  const uint32_t second = pool.Take(room.roster(), 0);
+  pool.Retire(first);
+  pool.Retire(second);
+  EXPECT_EQ(pool.Take(room.roster(), 0), second);
+  EXPECT_TRUE(pool.HasWarm(1));
+  EXPECT_FALSE(pool.HasWarm(2));
+  EXPECT_EQ(pool.Take(room.roster(), 0), first);
+  EXPECT_FALSE(pool.HasWarm(1));
+}
+
+TEST(ChunkPoolTest, InAPoolThatFitsIntoTheCacheWhatIsFreeIsTakenBeforeWhatIsRetired) {
+  ControlRoom room(1);
+  ChunkPool pool(3, /*all_fit_into_cache=*/true);
+  const uint32_t first = pool.Take(room.roster(), 0);
+  pool.Retire(first);
+  EXPECT_TRUE(pool.HasWarm(2));
+  EXPECT_NE(pool.Take(room.roster(), 0), first);
+  EXPECT_NE(pool.Take(room.roster(), 0), first);
+  EXPECT_FALSE(pool.HasWarm(1));
+  EXPECT_EQ(pool.Take(room.roster(), 0), first);
+}
+
 TEST(ChunkPoolTest, ARetiredChunkIsNotWrittenWhileItIsPinned) {
   ControlRoom room(1);
-  ChunkPool pool(2);
+  ChunkPool pool(2, /*all_fit_into_cache=*/false);
   const uint32_t read = pool.Take(room.roster(), 0);
   room.Join(0);
   room.entry(0).pins[0] = 1 + read;
@@ -49,7 +76,7 @@ TEST(ChunkPoolTest, ARetiredChunkIsNotWrittenWhileItIsPinned) {
 
 TEST(ChunkPoolTest, ThePinOfADeadConsumerIsTakenAwayWhenNothingElseIsLeft) {
   ControlRoom room(2);
-  ChunkPool pool(2);
+  ChunkPool pool(2, /*all_fit_into_cache=*/false);
   room.Join(0);
   room.Join(1);
   const uint32_t held_by_dead = pool.Take(room.roster(), 0);
@@ -66,7 +93,7 @@ TEST(ChunkPoolTest, ThePinOfADeadConsumerIsTakenAwayWhenNothingElseIsLeft) {
 // Joiners are counted without the dead, so the pins of the living and the dead may be more than max_pins.
 TEST(ChunkPoolTest, ADeadConsumersPinTakesNoneFromTheLiving) {
   ControlRoom room(3, /*max_pins=*/2);
-  ChunkPool pool(4);
+  ChunkPool pool(4, /*all_fit_into_cache=*/false);
   for (uint32_t place = 0; place < 3; ++place) {
     const uint32_t chunk = pool.Take(room.roster(), 0);
     room.Join(place);
@@ -85,7 +112,7 @@ TEST(ChunkPoolTest, ADeadConsumersPinTakesNoneFromTheLiving) {
 
 TEST(ChunkPoolTest, TheKernelIsNotAskedWhileThereIsAFreeChunk) {
   ControlRoom room(1);
-  ChunkPool pool(4);
+  ChunkPool pool(4, /*all_fit_into_cache=*/false);
   room.Join(0);
   room.entry(0).pins[0] = 1;
   for (int i = 0; i < 100; ++i) pool.Retire(pool.Take(room.roster(), 0));
@@ -96,7 +123,7 @@ TEST(ChunkPoolTest, NoChunkIsLostOrGivenTwiceOverRandomSteps) {
   std::mt19937_64 random(pylabhub::testing::Seed());
   constexpr uint32_t kChunks = 6;
   ControlRoom room(2);
-  ChunkPool pool(kChunks);
+  ChunkPool pool(kChunks, /*all_fit_into_cache=*/false);
   room.Join(0);
   room.Join(1);
   std::vector<uint32_t> in_use;
