@@ -377,7 +377,12 @@ void RingReader::WakeProducer() {
   FullFence();
   const ProducerWait& wait = view_.header->wait;
   const bool waits_for_me = wait.waiting_place.load(std::memory_order_relaxed) == place_ + 1;
-  if (!waits_for_me || expected_ < wait.waiting_cursor.load(std::memory_order_relaxed)) return;
+  const uint64_t waiting_cursor = wait.waiting_cursor.load(std::memory_order_relaxed);
+  if (!waits_for_me || expected_ < waiting_cursor) return;
+  // Once is enough: a producer that was not asleep yet sees that the cursor has come so far, and does not wait for it
+  // again. Until it runs it still says that it waits.
+  if (woken_for_cursor_ == waiting_cursor) return;
+  woken_for_cursor_ = waiting_cursor;
   PYLABHUB_CRASH_POINT("reader.wake.producer_waits");
   FutexWakeAll(LowHalf(entry_->cursor));
   PYLABHUB_CRASH_POINT("reader.wake.woken");

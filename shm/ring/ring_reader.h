@@ -248,6 +248,7 @@ class RingReader {
   std::vector<uint64_t> copies_;     // of small payloads, one for each that may be held
   size_t copy_words_ = 0;
 
+  uint64_t woken_for_cursor_ = 0;  // the last cursor for which the producer was woken; never 0
   uint32_t wait_state_ = kAwake;
   uint32_t wait_state_before_ = kAwake;  // before BeginSleep
   uint32_t slots_since_sleep_ = 0;
