@@ -23,7 +23,7 @@ inline void StoreWord(std::byte* target, const std::byte* source) {
   std::memcpy(&word, source, sizeof(word));
   // Release: a reader that sees this word sees the stamp that was withdrawn before it (edge T).
   reinterpret_cast<std::atomic<uint64_t>*>(target)->store(word, std::memory_order_release);
-  PYLABHUB_CRASH_POINT("ring.commit.word_copied");
+  PYLABHUB_CRASH_POINT("inline.word_stored");
 }
 
 inline void StoreInline(std::byte* cell_payload, const std::byte* source, size_t bytes) {

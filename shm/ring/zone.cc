@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "shm/os/crash_point.h"
 #include "shm/os/futex.h"
 #include "shm/ring/inline_payload.h"
 
@@ -61,15 +62,22 @@ void ZoneWriter::Write(std::span<const std::byte> bytes) {
   std::byte* const copy = copies_ + version_ % 2 * copy_stride_bytes_;
   // Relaxed, edge T: every word below is stored with release, so whoever sees one of them sees this.
   header_->begun.store(version_, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("zone.write.begun");
   StoreBytes(copy, bytes);
+  PYLABHUB_CRASH_POINT("zone.write.copied");
   const size_t written_bytes = WordsOf(bytes.size()) * sizeof(uint64_t);
   if (written_bytes < zone_bytes_) StoreZeros(copy + written_bytes, zone_bytes_ - written_bytes);
+  PYLABHUB_CRASH_POINT("zone.write.zeroed");
   // Release, edge A.
   header_->published.store(version_, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("zone.write.published");
   WakeAll();
 }
 
-void ZoneWriter::WakeAll() { FutexWakeAll(LowHalf(header_->published)); }
+void ZoneWriter::WakeAll() {
+  FutexWakeAll(LowHalf(header_->published));
+  PYLABHUB_CRASH_POINT("zone.write.told");
+}
 
 ZoneReader::ZoneReader(const DataView& view)
     : header_(At<ZoneHeader>(view.base, view.geometry.zone_offset_bytes)),

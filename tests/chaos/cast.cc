@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "shm/os/futex.h"
 #include "shm/slot_result.h"
+#include "tests/chaos/janitor.h"
 #include "tests/chaos/payload.h"
 #include "tests/chaos/reader.h"
 #include "tests/chaos/writer.h"
@@ -29,6 +30,9 @@ constexpr absl::Duration kRetryTime = absl::Milliseconds(10);
 // A step's patience: how soon a process that has nothing to do sees that it shall end.
 constexpr absl::Duration kStepTime = absl::Milliseconds(20);
 constexpr uint32_t kBatchSlots = 4;
+constexpr uint64_t kZoneBytes = 1 << 10;
+// Between two rounds of cleaning up.
+constexpr useconds_t kCleaningPauseMicros = 20'000;
 
 ChannelPlan Channel(const std::string& directory, const std::string& name, Policy policy, Buffering buffering,
                     uint32_t capacity_slots, uint64_t slot_bytes) {
@@ -97,6 +101,7 @@ std::vector<ChannelPlan> AllChannels(const std::string& directory) {
     return plans.back();
   };
   ChannelPlan& sync = add("sync.small", Policy::kSyncReader, Buffering::kRingBuffer, 64, kSmallBytes);
+  sync.config.zone_bytes = kZoneBytes;
   sync.consumers.push_back(Batching(Consumer(sync)));
   sync.consumers.push_back(Dawdling(Consumer(sync), WhenSlow::kDropBacklog));
   ChannelPlan& sync_large = add("sync.large", Policy::kSyncReader, Buffering::kRingBuffer, 8, kLargeBytes);
@@ -147,6 +152,7 @@ int LiveAsProducer(const ChannelPlan& plan, Ledger& ledger, Post& post, Dice dic
   while (post.stop.load() == 0 && left > 0) {
     for (uint64_t i = dice.Between(1, plan.burst_slots); i > 0 && left > 0;
          --i, left -= std::min<uint64_t>(left, kBatchSlots)) {
+      if (plan.config.zone_bytes != 0 && dice.OneIn(8) && !writer.PutZone(kZoneBytes / 2).ok()) return 5;
       const SlotResult result = PutSome(plan, writer, dice);
       if (result == SlotResult::kTimeout) break;
       if (result != SlotResult::kOk) {
@@ -186,6 +192,15 @@ int LiveAsConsumer(const ChannelPlan& plan, const ConsumerPlan& own, Ledger& led
         break;
     }
   }
+}
+
+int LiveAsJanitor(const std::string& directory, Post& post) {
+  while (post.stop.load() == 0) {
+    if (const int failure = CleanOnce(directory); failure != 0) return failure;
+    post.progress_ns.store(NowNanos());
+    usleep(kCleaningPauseMicros);
+  }
+  return 0;
 }
 
 }  // namespace pylabhub::chaos

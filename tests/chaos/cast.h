@@ -46,6 +46,9 @@ int LiveAsProducer(const ChannelPlan& plan, Ledger& ledger, Post& post, Dice dic
 // A consumer's life, until it is told to stop and has read everything.
 int LiveAsConsumer(const ChannelPlan& plan, const ConsumerPlan& own, Ledger& ledger, Post& post, Dice dice);
 
+// Removes what nobody needs any more from all channels of `directory`, until it is told to stop.
+int LiveAsJanitor(const std::string& directory, Post& post);
+
 }  // namespace pylabhub::chaos
 
 #endif  // PYLABHUB_TESTS_CHAOS_CAST_H_

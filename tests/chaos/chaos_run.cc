@@ -88,8 +88,9 @@ class ChaosRun {
   void KillSomebody() {
     Part* victim = &AnyPart();
     // Mostly where nobody is recovering, so that there is something to measure; at times where somebody is.
-    for (int i = 0; i < 20 && recovery_.IsMeasuring(*victim->channel); ++i) victim = &AnyPart();
-    recovery_.Disturb(*victim->channel);
+    for (int i = 0; i < 20 && !victim->is_janitor() && recovery_.IsMeasuring(*victim->channel); ++i)
+      victim = &AnyPart();
+    Disturb(*victim);
     ++result_.kills;
     victim->continue_ns = 0;
     const std::optional<int64_t> release_ns = stage_.Kill(*victim);
@@ -97,11 +98,18 @@ class ChaosRun {
     if (dice_.OneIn(8)) KillAnotherOf(*victim);
   }
 
+  // Whoever recovers on its channel; the janitor is at work on all of them.
+  void Disturb(const Part& part) {
+    for (const auto& channel : stage_.channels()) {
+      if (part.is_janitor() || part.channel == channel.get()) recovery_.Disturb(*channel);
+    }
+  }
+
   // Two at once.
   void KillAnotherOf(const Part& first) {
     for (const std::unique_ptr<Part>& part : stage_.parts()) {
       if (part->channel != first.channel || part.get() == &first || !dice_.OneIn(2)) continue;
-      recovery_.Disturb(*first.channel);
+      Disturb(*part);
       ++result_.kills;
       part->continue_ns = 0;
       stage_.Kill(*part);
@@ -112,7 +120,7 @@ class ChaosRun {
   void StopSomebody(int64_t now_ns, int64_t end_ns) {
     Part& part = AnyPart();
     if (part.stopped()) return;
-    recovery_.Disturb(*part.channel);
+    Disturb(part);
     ++result_.stops;
     // Mostly short.
     const uint64_t longest_ms = dice_.OneIn(4) ? options_.longest_stop_ms : 200;

@@ -69,13 +69,31 @@ class Census {
   size_t shapes() const { return shapes_.size(); }
 
  private:
+  // A script can do no more than make a step likely: what nobody took is given other chances.
+  static constexpr int kRounds = 3;
+
   Census() : shapes_(AllShapes()), passings_(shapes_.size()) {
-    for (size_t i = 0; i < shapes_.size(); ++i) {
-      const Outcome outcome = Play(shapes_[i], std::nullopt, Points());
-      passings_[i] = outcome.passings;
-      for (const std::string& fault : outcome.faults) faults_.push_back(NameOf(shapes_[i]) + ": " + fault);
-      if (outcome.delivered == 0) faults_.push_back(NameOf(shapes_[i]) + ": nothing was delivered");
+    for (int round = 0; round < kRounds && !IsComplete(); ++round) {
+      for (size_t i = 0; i < shapes_.size(); ++i) Add(i, Play(shapes_[i], std::nullopt, Points()));
     }
+  }
+
+  void Add(size_t shape, const Outcome& outcome) {
+    for (size_t role = 0; role < kRoles; ++role) {
+      std::vector<uint32_t>& most = passings_[shape][role];
+      most.resize(Points().size());
+      for (size_t i = 0; i < most.size(); ++i) most[i] = std::max(most[i], outcome.passings[role][i]);
+    }
+    for (const std::string& fault : outcome.faults) faults_.push_back(NameOf(shapes_[shape]) + ": " + fault);
+    if (outcome.delivered == 0) faults_.push_back(NameOf(shapes_[shape]) + ": nothing was delivered");
+  }
+
+  bool IsComplete() const {
+    if (passings_[0][0].empty()) return false;
+    for (size_t i = 0; i < Points().size(); ++i) {
+      if (PlacesOf(i, true).empty() && PlacesOf(i, false).empty()) return false;
+    }
+    return true;
   }
 
   std::vector<Shape> shapes_;

@@ -1,5 +1,6 @@
 #include "tests/chaos/payload.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pylabhub::chaos {
@@ -58,6 +59,11 @@ void FinishPayload(std::span<std::byte> payload, const PayloadId& id) {
   FillBody(payload, id, MiddleOf(payload), payload.size() / sizeof(uint64_t));
   Put(payload, kBytes, payload.size());
   Put(payload, kCheck, CheckOf(payload));
+}
+
+size_t PayloadBytes(std::span<const std::byte> memory) {
+  return memory.size() < kMinPayloadBytes ? memory.size()
+                                          : std::min<size_t>(Get(memory, kBytes), memory.size());
 }
 
 std::optional<PayloadId> ReadPayload(std::span<const std::byte> payload) {

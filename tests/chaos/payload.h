@@ -24,6 +24,9 @@ inline constexpr size_t kMinPayloadBytes = 32;
 void BeginPayload(std::span<std::byte> payload, const PayloadId& id);
 void FinishPayload(std::span<std::byte> payload, const PayloadId& id);
 
+// How long the payload at the start of `memory` is, as it says itself; at most the whole of it.
+size_t PayloadBytes(std::span<const std::byte> memory);
+
 // Who wrote it; nothing if a single byte is not what its writer wrote.
 std::optional<PayloadId> ReadPayload(std::span<const std::byte> payload);
 

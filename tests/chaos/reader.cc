@@ -37,6 +37,7 @@ Reader::Step Reader::Fail(const std::string& what) {
 Reader::Step Reader::Next(absl::Duration timeout, const Hold& hold) {
   if (consumer_ == nullptr) return Open(timeout);
   if (ended_) return Follow(timeout);
+  LookAtZone();
   return options_.max_batch > 1 ? TakeBatch(timeout, hold) : Take(timeout, hold);
 }
 
@@ -61,6 +62,17 @@ Reader::Step Reader::Follow(absl::Duration timeout) {
   witness_->Followed(consumer_->segment_id());
   PYLABHUB_CRASH_POINT("caller.followed");
   return Step::kMoved;
+}
+
+void Reader::LookAtZone() {
+  if (config_.zone_bytes == 0) return;
+  zone_.resize(config_.zone_bytes);
+  const absl::StatusOr<uint64_t> version = consumer_->ReadZone(zone_);
+  if (version.ok()) {
+    witness_->ReadZone(*version, zone_);
+  } else if (!absl::IsUnavailable(version.status())) {
+    witness_->Fault(absl::StrCat("ReadZone: ", version.status().ToString()));
+  }
 }
 
 Reader::Step Reader::Take(absl::Duration timeout, const Hold& hold) {

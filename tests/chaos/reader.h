@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -48,6 +50,7 @@ class Reader {
   Step Take(absl::Duration timeout, const Hold& hold);
   Step TakeBatch(absl::Duration timeout, const Hold& hold);
   Step TookNothing(shm::SlotResult result);
+  void LookAtZone();
   Step Fail(const std::string& what);
 
   Ledger& ledger_;
@@ -57,6 +60,7 @@ class Reader {
   std::optional<Witness> witness_;
   std::unique_ptr<shm::DataBlockConsumer> consumer_;
   bool ended_ = false;
+  std::vector<std::byte> zone_;
 };
 
 }  // namespace pylabhub::chaos

@@ -11,7 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "shm/data_block_producer.h"
+#include "shm/os/crash_point.h"
 #include "tests/chaos/children.h"
+#include "tests/chaos/janitor.h"
 #include "tests/chaos/ledger.h"
 #include "tests/chaos/payload.h"
 #include "tests/chaos/reader.h"
@@ -31,6 +33,7 @@ constexpr absl::Duration kStepTime = absl::Milliseconds(20);
 constexpr absl::Duration kScriptTime = absl::Milliseconds(100);
 constexpr uint32_t kGuestSlots = 7;  // before it leaves and comes back
 constexpr uint32_t kBatchSlots = 3;
+constexpr uint64_t kZoneBytes = 304;
 
 // Names of processes: a role's first, and those who take the part of the dead.
 constexpr int kSuccessor = 100;
@@ -61,6 +64,7 @@ class Scenario {
                .reservation_ttl = absl::Minutes(1),
                .directory = folder_.path()};
     if (shape.script == Script::kBatch) config_.checksum = shm::Checksum::kEnforced;
+    if (shape.script == Script::kZone) config_.zone_bytes = kZoneBytes;
     config_ = config_.WithDefaults();
   }
 
@@ -72,6 +76,7 @@ class Scenario {
       StartRole(Role::kGuest);
     }
     if (has_resident()) StartRole(Role::kResident);
+    if (shape_.script == Script::kJanitor) StartRole(Role::kJanitor);
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!children_.empty()) {
       const std::optional<Children::End> end = children_.WaitForOne(deadline);
@@ -114,6 +119,7 @@ class Scenario {
         plan.push_back({victim_->point, victim_->passing, [this] { Die(victim_->death, *orphan_); }});
       }
       WatchCrashPoints(points_, passings_->of_role[static_cast<size_t>(role)], std::move(plan));
+      if (role == Role::kJanitor) return Clean();
       return IsProducer(role) ? Produce(role == Role::kNextProducer)
                               : Consume(role == Role::kGuest, role == Role::kResident);
     });
@@ -147,6 +153,7 @@ class Scenario {
     if (!died && end.exit_code != 0) {
       Fault(absl::StrCat(NameOfProcess(end.name), " ended with ", end.exit_code, ", signal ", end.signal));
     }
+    if (end.name == static_cast<int>(Role::kJanitor)) return;
     const bool consumed = end.name == static_cast<int>(Role::kGuest) ||
                           end.name == static_cast<int>(Role::kResident) || end.name == kReplacement;
     if (consumed && died) StartInstead(kReplacement);
@@ -174,6 +181,7 @@ class Scenario {
       if (i == slots() / 4 && writer.PutAndAbort(absl::FromChrono(kPatience)) != shm::SlotResult::kOk)
         return 4;
       BeforeSlot(i);
+      if (shape_.script == Script::kZone && i % 3 == 0 && !writer.PutZone(PayloadBytes(i)).ok()) return 9;
       const shm::SlotResult result = Put(writer, i);
       if (result == shm::SlotResult::kOk) continue;
       writer.record().fault.Say(absl::StrCat("slot ", i, ": ", std::string(shm::NameOf(result))));
@@ -212,6 +220,24 @@ class Scenario {
     if (shape_.script == Script::kCalm && i > slots() / 3) {
       WaitUntil([this, i] { return MostReleased() + 4 > i; }, absl::Milliseconds(1));
     }
+  }
+
+  // Until the last producer is gone. What there is to clean up are channels whose producers died at once.
+  int Clean() {
+    while (ledger_->no_more_producers.load() == 0) {
+      const pid_t child = fork();
+      if (child == 0) {
+        shm::SetCrashHook(nullptr);
+        shm::ChannelConfig config = config_;
+        config.channel = "crash.leftover";
+        const auto producer = shm::DataBlockProducer::Create(config);
+        // Without a word to anybody.
+        _exit(0);
+      }
+      waitpid(child, nullptr, 0);
+      if (const int failure = CleanOnce(folder_.path()); failure != 0) return failure;
+    }
+    return 0;
   }
 
   int Consume(bool comes_and_goes, bool is_resident) {
@@ -288,6 +314,11 @@ class Scenario {
                      return CountPassings("ring.slow.dropped") + CountPassings("ring.slow.cut_off") != 0;
                    });
                  }}};
+      case Script::kHeldByDead:
+        // The one that stays does not take over what the dead one held before that one's place is taken.
+        if (role != Role::kResident) return {};
+        return {{"caller.holds_slot", 2,
+                 [this] { WaitUntil([this] { return CountPassings("group.reopen.opened") != 0; }); }}};
       case Script::kDamage:
         if (!IsProducer(role)) return {};
         return {{"ring.commit.chunk_named", 3, [this] { SpoilDescriptor(config_, 2); }},
@@ -317,8 +348,8 @@ class Scenario {
   // The next life of the channel removes all that a crash left.
   void Sweep() {
     children_.Start(kSweeper, [this] {
-      const auto producer = shm::DataBlockProducer::Create(config_);
-      return producer.ok() ? 0 : 7;
+      if (!shm::DataBlockProducer::Create(config_).ok()) return 7;
+      return shape_.script == Script::kJanitor ? CleanOnce(folder_.path()) : 0;
     });
     const std::optional<Children::End> end =
         children_.WaitForOne(std::chrono::steady_clock::now() + kPatience);
@@ -406,6 +437,10 @@ const char* NameOf(Script script) {
       return "cut_off";
     case Script::kHeldByDead:
       return "held_by_dead";
+    case Script::kZone:
+      return "zone";
+    case Script::kJanitor:
+      return "janitor";
   }
   return "";
 }
@@ -422,6 +457,8 @@ const char* NameOf(Role role) {
       return "resident";
     case Role::kGuest:
       return "guest";
+    case Role::kJanitor:
+      return "janitor";
   }
   return "";
 }
@@ -444,10 +481,12 @@ std::vector<Shape> AllShapes() {
       shapes.push_back({policy, Buffering::kSingle, 1, slot_bytes});
       shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kDamage});
       shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kBatch});
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes, Script::kJanitor});
       shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes, Script::kFutileWake});
     }
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kRefusal});
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kDoorway});
+    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kZone});
     if (policy == Policy::kPipeline) {
       shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHeldByDead});
       shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHeldByDead});

@@ -29,6 +29,8 @@ enum class Script : uint8_t {
   kDropped,     // the resident is too slow, and its backlog is dropped
   kCutOff,      // the resident is too slow, and is cut off
   kHeldByDead,  // the guest dies with a slot in its hands, and another takes its place
+  kZone,        // the zone is written and read beside the slots
+  kJanitor,     // somebody cleans up all the time, among others what a producer left that is killed
 };
 
 struct Shape {
@@ -42,10 +44,10 @@ std::string NameOf(const Shape& shape);
 // Every policy with every buffering, with slots beside their descriptors and with chunks; then the scripts.
 std::vector<Shape> AllShapes();
 
-enum class Role : uint8_t { kFirstProducer, kNextProducer, kResident, kGuest };
-inline constexpr size_t kRoles = 4;
+enum class Role : uint8_t { kFirstProducer, kNextProducer, kResident, kGuest, kJanitor };
+inline constexpr size_t kRoles = 5;
 inline constexpr Role kAllRoles[kRoles] = {Role::kFirstProducer, Role::kNextProducer, Role::kResident,
-                                           Role::kGuest};
+                                           Role::kGuest, Role::kJanitor};
 inline bool IsProducer(Role role) { return role <= Role::kNextProducer; }
 const char* NameOf(Role role);
 

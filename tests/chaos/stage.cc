@@ -21,20 +21,26 @@ constexpr std::chrono::seconds kEndPatience{20};
 
 }  // namespace
 
-Stage::Stage(const std::string& directory, uint64_t seed) : seed_(seed) {
-  const auto add = [this](Channel& channel, const ConsumerPlan* consumer) {
+std::string Part::name() const {
+  if (is_janitor()) return "janitor";
+  return absl::StrCat(channel->plan.config.channel, is_producer() ? ": producer " : ": consumer ", index);
+}
+
+Stage::Stage(const std::string& directory, uint64_t seed) : directory_(directory), seed_(seed) {
+  const auto add = [this](Channel* channel, const ConsumerPlan* consumer) {
     parts_.push_back(std::make_unique<Part>());
     parts_.back()->index = parts_.size() - 1;
-    parts_.back()->channel = &channel;
+    parts_.back()->channel = channel;
     parts_.back()->consumer = consumer;
   };
   for (ChannelPlan& plan : AllChannels(directory)) {
     channels_.push_back(std::make_unique<Channel>());
     Channel& channel = *channels_.back();
     channel.plan = std::move(plan);
-    for (int i = 0; i < kProducersOfAChannel; ++i) add(channel, nullptr);
-    for (const ConsumerPlan& consumer : channel.plan.consumers) add(channel, &consumer);
+    for (int i = 0; i < kProducersOfAChannel; ++i) add(&channel, nullptr);
+    for (const ConsumerPlan& consumer : channel.plan.consumers) add(&channel, &consumer);
   }
+  add(nullptr, nullptr);
 }
 
 void Stage::StartAll() {
@@ -47,16 +53,18 @@ void Stage::Start(Part& part) {
   part.post->generation.store(0);
   part.post->consumer.store(0);
   part.post->progress_ns.store(NowNanos());
-  Channel& channel = *part.channel;
   children_.Start(static_cast<int>(part.index), [&, dice] {
     // The one who kills and measures is not kept waiting by its victims.
     setpriority(PRIO_PROCESS, 0, kNiceOfParts);
+    if (part.is_janitor()) return LiveAsJanitor(directory_, *part.post);
+    Channel& channel = *part.channel;
     if (part.is_producer()) return LiveAsProducer(channel.plan, *channel.ledger, *part.post, dice);
     return LiveAsConsumer(channel.plan, *part.consumer, *channel.ledger, *part.post, dice);
   });
 }
 
 std::optional<LifeLock> Stage::LockOf(const Part& part) const {
+  if (part.is_janitor()) return std::nullopt;
   const shm::ChannelConfig& config = part.channel->plan.config;
   if (part.has_channel()) {
     const ProducerRecord& record = part.channel->ledger->of_generation(part.post->generation.load());
@@ -106,10 +114,8 @@ void Stage::Restart(std::chrono::steady_clock::time_point deadline) {
 
 void Stage::Judge(const Children::End& end) {
   if (end.exit_code == 0 || end.signal == SIGKILL) return;
-  const Part& part = *parts_[end.name];
-  faults_.push_back(absl::StrCat(part.channel->plan.config.channel,
-                                 part.is_producer() ? ": producer " : ": consumer ", part.index,
-                                 " ended with ", end.exit_code, ", signal ", end.signal));
+  faults_.push_back(
+      absl::StrCat(parts_[end.name]->name(), " ended with ", end.exit_code, ", signal ", end.signal));
 }
 
 int Stage::End() {
@@ -135,9 +141,7 @@ int Stage::End() {
   for (const auto& part : parts_) {
     if (!children_.Runs(static_cast<int>(part->index))) continue;
     ++stuck;
-    faults_.push_back(absl::StrCat(part->channel->plan.config.channel, ": ",
-                                   part->is_producer() ? "producer " : "consumer ", part->index,
-                                   " does not come to its end"));
+    faults_.push_back(absl::StrCat(part->name(), " does not come to its end"));
   }
   children_.KillAll();
   return stuck;
@@ -145,7 +149,7 @@ int Stage::End() {
 
 bool Stage::AnyStopped(const Channel& channel) const {
   return std::any_of(parts_.begin(), parts_.end(), [&](const std::unique_ptr<Part>& part) {
-    return part->channel == &channel && part->stopped();
+    return (part->channel == &channel || part->is_janitor()) && part->stopped();
   });
 }
 

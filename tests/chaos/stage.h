@@ -24,16 +24,18 @@ struct Channel {
   Shared<Ledger> ledger;
 };
 
-// Somebody's part in a channel; process after process plays it.
+// Somebody's part in a channel; process after process plays it. One part, the janitor's, is in none.
 struct Part {
   size_t index;
-  Channel* channel;
+  Channel* channel;              // null for the janitor
   const ConsumerPlan* consumer;  // null for a producer
   Shared<Post> post;
   uint64_t incarnation = 0;
   int64_t continue_ns = 0;  // stopped until then; 0 if it is not
 
-  bool is_producer() const { return consumer == nullptr; }
+  bool is_janitor() const { return channel == nullptr; }
+  bool is_producer() const { return consumer == nullptr && channel != nullptr; }
+  std::string name() const;
   bool stopped() const { return continue_ns != 0; }
   // True for the producer that has the channel.
   bool has_channel() const { return is_producer() && post->generation.load() != 0; }
@@ -61,6 +63,7 @@ class Stage {
   // Everybody comes to an end. The number of those who did not.
   int End();
 
+  // One of the channel, or the janitor, who may be at work on it.
   bool AnyStopped(const Channel& channel) const;
   // The part whose process has the channel, if one has.
   Part* ProducerOf(const Channel& channel) const;
@@ -72,6 +75,7 @@ class Stage {
   void Judge(const Children::End& end);
   std::optional<LifeLock> LockOf(const Part& part) const;
 
+  std::string directory_;
   uint64_t seed_;
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<std::unique_ptr<Part>> parts_;

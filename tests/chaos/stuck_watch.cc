@@ -11,18 +11,17 @@ constexpr int64_t kPatienceNs = 5'000'000'000;
 constexpr int64_t kGapNs = 500'000'000;
 
 std::string Describe(const Part& part, const Part* producer) {
-  std::string text = absl::StrCat(part.channel->plan.config.channel, ": ");
+  std::string text = absl::StrCat(part.name(), " makes no progress");
   if (part.is_producer()) {
     const uint32_t generation = part.post->generation.load();
-    return absl::StrCat(
-        text, "producer ", part.index, " of generation ", generation, ", ",
-        generation == 0 ? 0 : part.channel->ledger->of_generation(generation).confirmed.load(),
-        " slots, makes no progress");
+    if (generation == 0) return absl::StrCat(text, "; nobody has the channel");
+    return absl::StrCat(text, " at slot ", part.channel->ledger->of_generation(generation).confirmed.load(),
+                        " of generation ", generation);
   }
-  const ConsumerRecord* record = part.record();
-  return absl::StrCat(text, "consumer ", part.index, " at slot ",
-                      record == nullptr ? 0 : record->position.load(), " of generation ",
-                      record == nullptr ? 0 : record->generation.load(), " makes no progress; generation ",
+  const ConsumerRecord* record = part.is_janitor() ? nullptr : part.record();
+  if (record == nullptr) return text;
+  return absl::StrCat(text, " at slot ", record->position.load(), " of generation ",
+                      record->generation.load(), "; generation ",
                       producer == nullptr ? 0 : producer->post->generation.load(), " has the channel");
 }
 
@@ -31,6 +30,7 @@ std::string Describe(const Part& part, const Part* producer) {
 StuckWatch::StuckWatch(Stage& stage) : stage_(stage), since_(stage.parts().size()), looked_ns_(NowNanos()) {}
 
 bool StuckWatch::ShouldGetOn(const Part& part) const {
+  if (part.is_janitor()) return !part.stopped();
   if (stage_.AnyStopped(*part.channel)) return false;
   const Part* producer = stage_.ProducerOf(*part.channel);
   return part.is_producer() ? producer == nullptr || producer == &part : producer != nullptr;
@@ -52,7 +52,7 @@ void StuckWatch::Look() {
     if (gap || progress != since.progress || !ShouldGetOn(*part))
       since = {.progress = progress, .since_ns = now_ns};
     if (now_ns - since.since_ns < kPatienceNs) continue;
-    stuck_.push_back(Describe(*part, stage_.ProducerOf(*part->channel)));
+    stuck_.push_back(Describe(*part, part->is_janitor() ? nullptr : stage_.ProducerOf(*part->channel)));
     stage_.Kill(*part);
     since.since_ns = now_ns;
   }

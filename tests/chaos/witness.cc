@@ -82,6 +82,7 @@ void Witness::Followed(const shm::SegmentId& segment_id) {
   first_in_segment_ = true;
   corrupt_since_ = 0;
   next_ = 0;
+  zone_version_ = 0;
   record_.position.store(0);
 }
 
@@ -188,6 +189,19 @@ void Witness::Released(shm::SlotResult result) {
   if (result == shm::SlotResult::kOk) return;
   record_.torn.add(1);
   Fault(absl::StrCat("releasing slot ", next_ - 1, " said ", std::string(shm::NameOf(result))));
+}
+
+void Witness::ReadZone(uint64_t version, std::span<const std::byte> bytes) {
+  if (version < zone_version_) {
+    record_.duplicated.add(1);
+    Fault(absl::StrCat("version ", version, " of the zone after ", zone_version_));
+  }
+  zone_version_ = version;
+  if (version == 0) return;
+  const std::optional<PayloadId> id = ReadPayload(bytes.first(PayloadBytes(bytes)));
+  if (id.has_value() && id->sequence == version) return;
+  record_.torn.add(1);
+  Fault(absl::StrCat("version ", version, " of the zone is not whole"));
 }
 
 void Witness::Corrupt() {

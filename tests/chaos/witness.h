@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class Witness {
   void StillHolds(const shm::SlotView& slot);
   // All that were delivered since the last release were given back.
   void Released(shm::SlotResult result);
+  // ReadZone gave `version`, in `bytes`, whose rest is zero.
+  void ReadZone(uint64_t version, std::span<const std::byte> bytes);
   // Acquire said kCorrupt: one slot is gone, and it said so.
   void Corrupt();
   // Acquire said that the producer is gone: everything that it committed has been delivered.
@@ -73,6 +76,7 @@ class Witness {
   uint32_t generation_ = 0;       // the newest whose slots or end it has seen
   bool first_in_segment_ = true;  // nothing was delivered from it yet
   bool first_segment_ = true;     // the one that it opened
+  uint64_t zone_version_ = 0;     // the newest that it has seen in this segment
   uint64_t next_ = 0;             // the number that comes next
   uint64_t newest_at_open_ = 0;   // it starts at or below this number
   uint64_t corrupt_since_ = 0;    // slots that were reported as corrupt since the last one delivered

@@ -1,6 +1,7 @@
 #include "tests/chaos/writer.h"
 
 #include <utility>
+#include <vector>
 
 #include "shm/os/crash_point.h"
 #include "tests/chaos/payload.h"
@@ -82,6 +83,12 @@ shm::SlotResult Writer::PutBatch(std::span<const size_t> payload_bytes, absl::Du
   const shm::SlotResult result = batch.Commit(payload_bytes.first(count));
   Committed(first + count, result);
   return result;
+}
+
+absl::Status Writer::PutZone(size_t payload_bytes) {
+  std::vector<std::byte> bytes(payload_bytes);
+  Fill(bytes, producer_->zone_version() + 1);
+  return producer_->WriteZone(bytes);
 }
 
 shm::SlotResult Writer::PutAndAbort(absl::Duration timeout) {

@@ -28,6 +28,8 @@ class Writer {
   shm::SlotResult Put(size_t payload_bytes, absl::Duration timeout);
   // The same for several slots that are committed together; as many as there was room for, and at least one.
   shm::SlotResult PutBatch(std::span<const size_t> payload_bytes, absl::Duration timeout);
+  // Publishes the zone's next version, of `payload_bytes` as in Put.
+  absl::Status PutZone(size_t payload_bytes);
   // Writes a slot, and gives it up.
   shm::SlotResult PutAndAbort(absl::Duration timeout);
 
