@@ -1,8 +1,11 @@
 #include "client/cli/publish.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/channel.h"
@@ -20,12 +23,13 @@ using shm::WriteSlot;
 
 constexpr char kHelp[] = R"(
 A block is sent when it is full or when the input pauses. Nothing is lost: the publisher waits until --consumers
-consumers are attached, and then for the slowest of them.
+consumers are attached, and then for the slowest of them; with --policy pipeline, for the slowest group.
 
 Examples:
   pylabhub publish camera.raw < frames.bin
   pylabhub publish logs --slot-bytes 64KiB /var/log/syslog
   vmstat 1 | pylabhub publish host.vmstat --consumers 2
+  pylabhub publish jobs jobs.txt --slot-bytes 4KiB --policy pipeline --group work --group archive
 )";
 
 struct PublishOptions {
@@ -34,7 +38,8 @@ struct PublishOptions {
   uint64_t slot_bytes = 1 << 20;
   uint32_t capacity_slots = 16;
   uint32_t consumers = 1;
-  bool single_reader = false;
+  shm::Policy policy = shm::Policy::kSyncReader;
+  std::vector<std::string> groups;
   absl::Duration timeout = absl::InfiniteDuration();
   std::string directory = "/dev/shm";
   BrokerOption broker;
@@ -49,9 +54,12 @@ absl::Status CheckOptions(const PublishOptions& options) {
     return absl::InvalidArgumentError(
         "--capacity 0: a channel has at least one slot; say for example --capacity 16");
   }
-  if (options.single_reader && options.consumers > 1) {
+  if (options.policy == shm::Policy::kSingleReader && options.consumers > 1) {
     return absl::InvalidArgumentError(
-        "--single-reader admits one consumer; leave it out, or say --consumers 1");
+        "--policy single_reader admits one consumer; leave it out, or say --consumers 1");
+  }
+  if (options.policy != shm::Policy::kPipeline && !options.groups.empty()) {
+    return absl::InvalidArgumentError("--group needs --policy pipeline: no other policy has groups");
   }
   return absl::OkStatus();
 }
@@ -59,13 +67,24 @@ absl::Status CheckOptions(const PublishOptions& options) {
 shm::ChannelConfig ConfigFrom(const PublishOptions& options) {
   shm::ChannelConfig config;
   config.channel = options.channel;
-  config.policy = options.single_reader ? shm::Policy::kSingleReader : shm::Policy::kSyncReader;
+  config.policy = options.policy;
+  config.groups = options.groups;
   config.buffering = options.capacity_slots == 1 ? shm::Buffering::kSingle : shm::Buffering::kRingBuffer;
   config.capacity_slots = options.capacity_slots;
   config.slot_bytes = options.slot_bytes;
   config.min_consumers = options.consumers;
   config.directory = options.directory;
   return config;
+}
+
+// Those that lose nothing.
+std::map<std::string, shm::Policy> PolicyNames() {
+  std::map<std::string, shm::Policy> names;
+  for (const shm::Policy policy :
+       {shm::Policy::kSyncReader, shm::Policy::kSingleReader, shm::Policy::kPipeline}) {
+    names.emplace(shm::NameOf(policy), policy);
+  }
+  return names;
 }
 
 // Moves the input into the channel; knows nothing of command lines.
@@ -130,7 +149,11 @@ class Publisher {
     Note(absl::StrCat("waiting for ", options_.consumers, " consumer(s): pylabhub tail ", options_.channel));
   }
 
-  bool EveryConsumerLeft() const { return options_.consumers > 0 && producer_.consumer_count() == 0; }
+  // The slots of a pipeline wait for the next consumer.
+  bool EveryConsumerLeft() const {
+    return options_.policy != shm::Policy::kPipeline && options_.consumers > 0 &&
+           producer_.consumer_count() == 0;
+  }
 
   std::string Sent() const {
     const shm::ProducerStats stats = producer_.Stats();
@@ -177,7 +200,16 @@ void AddPublish(CLI::App& app, Action& chosen) {
                    "Wait for so many before the first block; 0 waits for nobody")
       ->type_name("N")
       ->capture_default_str();
-  verb->add_flag("--single-reader", options->single_reader, "Admit one consumer only");
+  verb->add_option("--policy", options->policy,
+                   "Who gets which block: every consumer every block; one consumer only; or each group every "
+                   "block, and in it one consumer")
+      ->transform(
+          CLI::CheckedTransformer(PolicyNames()).description("sync_reader, single_reader or pipeline"))
+      ->type_name("")
+      ->default_str(std::string(shm::NameOf(options->policy)));
+  verb->add_option("--group", options->groups, "Declare a group of the pipeline; may be given up to 8 times")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   AddDuration(*verb, "--timeout", options->timeout, "Give up when consumers keep it waiting for so long");
   AddDirectory(*verb, options->directory);
   AddBroker(*verb, options->broker);

@@ -63,6 +63,9 @@ absl::Status SlotPrinter::PrintText(const shm::ReadSlot& slot) {
         &line, "  ",
         Paint(STDOUT_FILENO, Colour::kYellow, absl::StrCat("(missed ", slot.missed_slots(), ")")));
   }
+  if (slot.redelivered()) {
+    absl::StrAppend(&line, "  ", Paint(STDOUT_FILENO, Colour::kYellow, "(redelivered)"));
+  }
   absl::StrAppend(&line, "  ", decoder_.Text(slot.payload()));
   return PrintLine(line);
 }
@@ -72,6 +75,7 @@ absl::Status SlotPrinter::PrintJson(const shm::ReadSlot& slot) {
                                    {"timestamp_ns", slot.timestamp_ns()},
                                    {"missed_slots", slot.missed_slots()},
                                    {"payload_bytes", slot.payload().size()}};
+  if (slot.redelivered()) object["redelivered"] = true;
   object.update(decoder_.Json(slot.payload()));
   // A character array need not be UTF-8; JSON must be.
   return PrintLine(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));

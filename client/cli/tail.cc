@@ -26,6 +26,7 @@ Examples:
   pylabhub tail sensor.temperature --output json | jq .records[0].celsius
   pylabhub tail camera.raw --raw > frames.bin
   pylabhub tail sensor.temperature --latest --count 1 --timeout 5s
+  pylabhub tail jobs --group archive
 )";
 
 struct TailOptions {
@@ -33,6 +34,7 @@ struct TailOptions {
   Output output = Output::kText;
   bool raw = false;
   bool latest = false;
+  std::string group;
   uint64_t count = 0;
   absl::Duration timeout = absl::InfiniteDuration();
   absl::Duration wait = absl::ZeroDuration();
@@ -44,6 +46,7 @@ absl::StatusOr<ChannelConsumer> Connect(const TailOptions& options, const Broker
   shm::ConsumerOptions consumer_options;
   consumer_options.directory = options.directory;
   if (options.latest) consumer_options.order = shm::ReadOrder::kLatest;
+  if (!options.group.empty()) consumer_options.group = options.group;
   return ConnectChannel(options.channel, options.wait, broker.messenger(), consumer_options);
 }
 
@@ -148,8 +151,14 @@ void AddTail(CLI::App& app, Action& chosen) {
   CLI::Option* output = AddOutput(*verb, options->output);
   verb->add_flag("--raw", options->raw, "Write the payload's bytes to standard output, and nothing else")
       ->excludes(output);
-  verb->add_flag("--latest", options->latest,
-                 "Always the newest slot, skipping those in between; never holds the producer up");
+  CLI::Option* latest =
+      verb->add_flag("--latest", options->latest,
+                     "Always the newest slot, skipping those in between; never holds the producer up");
+  verb->add_option(
+          "--group", options->group,
+          "Share the slots of a pipeline with the others in this group; not needed if it has one group")
+      ->type_name("NAME")
+      ->excludes(latest);
   verb->add_option("--count", options->count, "Stop after so many slots; 0 never stops")
       ->type_name("N")
       ->capture_default_str();

@@ -42,11 +42,42 @@ class PublishTailTest(ToolTest):
 
     def test_a_channel_of_one_slot_loses_nothing_either(self):
         payload = os.urandom(300_000)
-        publisher = self.publish_file(payload, "--slot-bytes", "1000", "--capacity", "1", "--single-reader")
+        publisher = self.publish_file(payload, "--slot-bytes", "1000", "--capacity", "1", "--policy",
+                                      "single_reader")
         code, output, _ = self.run_tool("tail", "files", "--raw", "--wait", "30s")
         self.assertEqual(code, 0)
         self.assertTrue(output == payload)
         self.assertEqual(self.finish(publisher)[0], 0)
+
+    def test_a_group_shares_the_work_and_each_group_gets_everything(self):
+        payload = bytes(range(256)) * 40
+        publisher = self.publish_file(payload, "--slot-bytes", "100", "--capacity", "4", "--policy", "pipeline",
+                                      "--group", "work", "--group", "archive", "--consumers", "3")
+        tails = [self.start("tail", "files", "--group", group, "--output", "json", "--wait", "30s")
+                 for group in ("work", "archive", "work")]
+        slots = []
+        for tail in tails:
+            code, output, errors = self.finish(tail)
+            self.assertEqual((code, errors), (0, ""))
+            slots.append([json.loads(line) for line in output.splitlines()])
+        self.assertEqual(self.finish(publisher)[0], 0)
+        by_sequence = lambda some: sorted(some, key=lambda slot: slot["sequence"])
+        for everything in (slots[1], by_sequence(slots[0] + slots[2])):
+            self.assertEqual([slot["sequence"] for slot in everything], list(range(103)))
+            self.assertEqual(b"".join(base64.b64decode(slot["base64"]) for slot in everything), payload)
+            self.assertFalse(any("redelivered" in slot for slot in everything))
+
+    def test_what_a_killed_member_held_is_shown_as_redelivered(self):
+        publisher = self.publish_file(bytes(200_000), "--policy", "pipeline")
+        victim = self.start("tail", "files", "--raw", "--wait", "30s")
+        # Its pipe is full, so that it stands with the slot in its hands.
+        self.assertTrue(victim.stdout.read(1000))
+        self.assertEqual(self.finish(publisher)[0], 0)
+        survivor = self.start("tail", "files", "--output", "json")
+        victim.kill()
+        code, output, _ = self.finish(survivor)
+        self.assertEqual(code, 0)
+        self.assertIs(json.loads(output)["redelivered"], True)
 
     def test_an_empty_input_is_an_empty_channel(self):
         publisher = self.start("publish", "empty")
