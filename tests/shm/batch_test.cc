@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/shm/block_fixture.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/stamped_slots.h"
 
 namespace pylabhub::shm {
@@ -137,8 +138,7 @@ TEST_P(BatchTest, ManyPassBetweenTwoThreadsWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, BatchTest,
-                         ::testing::Combine(::testing::Values(Policy::kPublishSubscribe,
-                                                              Policy::kSingleReader, Policy::kSyncReader),
+                         ::testing::Combine(::testing::ValuesIn(pylabhub::testing::kEveryPolicy),
                                             ::testing::Values(uint64_t{64}, uint64_t{5000})));
 
 using BatchLimitTest = BlockFixture;

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
 #include "shm/data_block_producer.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/shm_folder.h"
 
 namespace pylabhub::shm {
@@ -28,6 +32,14 @@ TEST(ChannelConfigTest, DefaultsAreFilledIn) {
   ChannelConfig with_zone = Good();
   with_zone.zone_schema.record_bytes = 40;
   EXPECT_EQ(with_zone.WithDefaults().zone_bytes, 40u);
+}
+
+TEST(ChannelConfigTest, NoPolicyIsMissingWhereATestSaysEveryPolicy) {
+  for (int value = 0; value < 256; ++value) {
+    const auto policy = static_cast<Policy>(value);
+    const bool listed = std::ranges::count(pylabhub::testing::kEveryPolicy, policy) == 1;
+    EXPECT_EQ(listed, NameOf(policy) != "unknown") << value;
+  }
 }
 
 TEST(ChannelConfigTest, NamesFollowTheRuleOnBothSidesOfIt) {

@@ -231,11 +231,14 @@ TEST_P(ChecksumTest, TheSlotsOfABatchHaveAChecksumEach) {
   Put("behind the batch");
   EXPECT_EQ(data_->descriptor(3).flags.load(), 0u);
   if (std::get<ReadOrder>(GetParam()) == ReadOrder::kLatest) return;
-  ReadBatch read = consumer_->AcquireBatch(3, kPatience);
-  ASSERT_EQ(read.size(), 3u);
-  EXPECT_EQ(read.Verify(0), SlotResult::kOk);
-  EXPECT_EQ(read.Verify(1), SlotResult::kOk);
-  EXPECT_EQ(read.Verify(2), SlotResult::kCorrupt);
+  {
+    ReadBatch read = consumer_->AcquireBatch(3, kPatience);
+    ASSERT_EQ(read.size(), 3u);
+    EXPECT_EQ(read.Verify(0), SlotResult::kOk);
+    EXPECT_EQ(read.Verify(1), SlotResult::kOk);
+    EXPECT_EQ(read.Verify(2), SlotResult::kCorrupt);
+  }
+  EXPECT_EQ(Get(), "behind the batch");
 }
 
 TEST_P(ChecksumTest, ACorruptSlotInABatchIsReportedWhenItsTurnComes) {
@@ -288,6 +291,13 @@ std::string ShapeName(const ::testing::TestParamInfo<Shape>& info) {
   return std::string(NameOf(policy)) + (order == ReadOrder::kNext ? "_next_" : "_latest_") +
          std::to_string(slot_bytes);
 }
+
+// Who reads the latest of a pipeline only looks on, and its producer waits for the group.
+INSTANTIATE_TEST_SUITE_P(Groups, ChecksumTest,
+                         ::testing::Combine(::testing::Values(Policy::kPipeline),
+                                            ::testing::Values(ReadOrder::kNext),
+                                            ::testing::Values(uint64_t{200}, uint64_t{5000})),
+                         ShapeName);
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ChecksumTest,
                          ::testing::Combine(::testing::Values(Policy::kSyncReader, Policy::kSingleReader,

@@ -6,12 +6,15 @@
 
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "shm/channel_directory.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
 #include "tests/support/child_process.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/shm_folder.h"
 #include "tests/support/stamped_slots.h"
 
@@ -131,9 +134,12 @@ TEST_P(DataBlockCrashTest, ANewProducerTakesOverAfterAKillAndItsConsumersFollow)
   EXPECT_EQ(received.end, SlotResult::kProducerClosed);
 }
 
+// Where several consumers read, each for itself: of a group see PipelineTest.
+using DataBlockConsumerCrashTest = DataBlockCrashTest;
+
 // Faults 6 and 7 of the original: one crashed consumer of several, or one that died holding a slot, blocked
 // the writer.
-TEST_P(DataBlockCrashTest, AConsumerKilledWhileItHoldsASlotStopsNobody) {
+TEST_P(DataBlockConsumerCrashTest, AConsumerKilledWhileItHoldsASlotStopsNobody) {
   auto producer = Create();
   ChildProcess victim([&](const ChildProcess::Line& parent) {
     auto consumer = Open();
@@ -282,13 +288,23 @@ TEST(DataBlockPinTest, ThePinsOfTheDeadDoNotUseUpTheRoomOfTheLiving) {
   EXPECT_EQ(second.Release(), SlotResult::kOk);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, DataBlockCrashTest,
-    ::testing::Values(Shape{Policy::kSyncReader, 64, 8}, Shape{Policy::kSyncReader, 8192, 8},
-                      Shape{Policy::kSyncReader, 64, 1}, Shape{Policy::kSyncReader, 8192, 1},
-                      Shape{Policy::kLatestOnly, 64, 2}, Shape{Policy::kLatestOnly, 8192, 2},
-                      Shape{Policy::kPublishSubscribe, 64, 8}, Shape{Policy::kPublishSubscribe, 8192, 8}),
-    ShapeName);
+std::vector<Shape> ShapesOf(std::span<const Policy> policies) {
+  std::vector<Shape> shapes;
+  for (const Policy policy : policies) {
+    for (const uint64_t slot_bytes : {64, 8192}) {
+      if (IsLossless(policy)) shapes.push_back({policy, slot_bytes, 1});
+      shapes.push_back({policy, slot_bytes, policy == Policy::kLatestOnly ? 2u : 8u});
+    }
+  }
+  return shapes;
+}
+constexpr Policy kManyReadForThemselves[] = {Policy::kLatestOnly, Policy::kPublishSubscribe,
+                                             Policy::kSyncReader};
+
+INSTANTIATE_TEST_SUITE_P(Shapes, DataBlockCrashTest,
+                         ::testing::ValuesIn(ShapesOf(pylabhub::testing::kEveryPolicy)), ShapeName);
+INSTANTIATE_TEST_SUITE_P(Shapes, DataBlockConsumerCrashTest,
+                         ::testing::ValuesIn(ShapesOf(kManyReadForThemselves)), ShapeName);
 
 }  // namespace
 }  // namespace pylabhub::shm

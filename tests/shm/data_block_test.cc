@@ -13,6 +13,7 @@
 #include "shm/data_block_producer.h"
 #include "shm/typed.h"
 #include "tests/shm/block_fixture.h"
+#include "tests/support/every_policy.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -239,7 +240,7 @@ TEST_F(DataBlockTest, AConsumerThatTheFirstSlotWaitedForGetsIt) {
 }
 
 TEST_F(DataBlockTest, AClosedChannelIsReadToItsEndAndThenSaysSo) {
-  for (const Policy policy : {Policy::kSyncReader, Policy::kLatestOnly, Policy::kPublishSubscribe}) {
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     auto producer = Create(Config(policy));
     auto consumer = Open();
     ASSERT_EQ(Put(*producer, "last"), SlotResult::kOk);
@@ -367,7 +368,7 @@ TEST_F(DataBlockTest, TheDirectoryListsAChannelWithItsFacts) {
 }
 
 TEST_F(DataBlockTest, ManySlotsPassBetweenTwoThreadsInOrderUnderEveryPolicyAndSize) {
-  for (const Policy policy : {Policy::kSyncReader, Policy::kPublishSubscribe, Policy::kLatestOnly}) {
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     for (const uint64_t slot_bytes : {16, 1024, 4096}) {
       for (const uint32_t capacity : {2, 7, 64}) {
         constexpr uint64_t kSlots = 20'000;
@@ -399,7 +400,7 @@ TEST_F(DataBlockTest, ManySlotsPassBetweenTwoThreadsInOrderUnderEveryPolicyAndSi
         }
         writer.join();
         EXPECT_EQ(accounted, kSlots) << NameOf(policy) << " " << slot_bytes << " " << capacity;
-        EXPECT_TRUE(policy != Policy::kSyncReader || consumer->Stats().missed_slots == 0);
+        EXPECT_TRUE(!IsLossless(policy) || consumer->Stats().missed_slots == 0);
       }
     }
   }

@@ -19,6 +19,7 @@
 #include "shm/segment/layout.h"
 #include "shm/segment_descriptors.h"
 #include "tests/support/child_process.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/socket_pair.h"
 #include "tests/support/stamped_slots.h"
 
@@ -95,8 +96,7 @@ TEST_P(SealedChannelTest, SlotsPassBetweenProcesses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, SealedChannelTest,
-                         ::testing::Combine(::testing::Values(Policy::kLatestOnly, Policy::kPublishSubscribe,
-                                                              Policy::kSingleReader, Policy::kSyncReader),
+                         ::testing::Combine(::testing::ValuesIn(pylabhub::testing::kEveryPolicy),
                                             ::testing::Values(64, 4096)),
                          [](const auto& info) {
                            return absl::StrCat(NameOf(std::get<0>(info.param)), "_", std::get<1>(info.param));

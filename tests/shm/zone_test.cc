@@ -23,6 +23,7 @@
 #include "shm/data_block_producer.h"
 #include "shm/typed.h"
 #include "tests/support/child_process.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/shm_folder.h"
 #include "tests/support/stamped_slots.h"
 
@@ -381,7 +382,7 @@ TEST_F(ZoneTest, AForkedChildHasNoZone) {
 
 // Fault 4 of the original: validation failed every healthy block that had a flexible zone.
 TEST_F(ZoneTest, AHealthyChannelWithAZoneIsFoundHealthy) {
-  for (const Policy policy : {Policy::kLatestOnly, Policy::kPublishSubscribe, Policy::kSyncReader}) {
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     for (const uint64_t slot_bytes : {1, 1024, 8192}) {
       for (const uint64_t zone_bytes : {1, 129, 10'000}) {
         ChannelConfig config = Config(zone_bytes);

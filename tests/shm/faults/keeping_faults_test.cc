@@ -10,6 +10,7 @@
 #include "shm/data_block_producer.h"
 #include "tests/shm/faults/fault_fixture.h"
 #include "tests/support/child_process.h"
+#include "tests/support/every_policy.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -58,12 +59,12 @@ TEST_F(FaultTest, F03TakingOverAfterADeadProducerLosesNothingThatItCommitted) {
 
 // Then, each healthy block with a flexible zone failed its validation.
 TEST_F(FaultTest, F04AHealthyChannelWithAZoneIsValid) {
-  for (const Policy policy : {Policy::kPublishSubscribe, Policy::kSyncReader, Policy::kPipeline}) {
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     for (const uint64_t zone_bytes : {1, 40, 5000}) {
       ChannelConfig config = Config(policy);
       config.zone_bytes = zone_bytes;
       const auto producer = Create(config);
-      const auto consumer = Open();
+      const auto consumer = Open({.order = ReadOrder::kNext});
       PutNumbers(*producer, 0, 3);
       for (int slot = 0; slot < 3; ++slot) EXPECT_EQ(Get(*consumer), std::to_string(slot));
       const auto data = ViewData(DataOf(*producer).bytes());

@@ -15,6 +15,7 @@
 #include "shm/data_block_producer.h"
 #include "tests/shm/faults/fault_fixture.h"
 #include "tests/support/child_process.h"
+#include "tests/support/every_policy.h"
 #include "tests/support/stamped_slots.h"
 
 namespace pylabhub::shm {
@@ -26,11 +27,11 @@ using ::pylabhub::testing::PutStamped;
 
 // Then, a reader came back to the same slot as often as it asked.
 TEST_F(FaultTest, F05ACorruptSlotIsReportedOnceAndTheReaderGoesOn) {
-  for (const Policy policy : {Policy::kPublishSubscribe, Policy::kSyncReader, Policy::kPipeline}) {
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     ChannelConfig config = Config(policy);
     config.checksum = Checksum::kEnforced;
     const auto producer = Create(config);
-    const auto consumer = Open();
+    const auto consumer = Open({.order = ReadOrder::kNext});
     PutNumbers(*producer, 0, 4);
     const Mapping data = DataOf(*producer);
     // Of one the payload, of another what describes it.
