@@ -20,12 +20,6 @@ constexpr int kMaxPageSize = 1000;
 // Enough to find a session in a log, not enough to speak for it.
 constexpr size_t kSessionIdPrefixBytes = 8;
 
-std::string RequestIdOf(const grpc::ServerContext& context) {
-  const auto found = context.client_metadata().find("pylabhub-request-id");
-  if (found == context.client_metadata().end()) return "";
-  return std::string(found->second.data(), std::min<size_t>(found->second.size(), 64));
-}
-
 absl::Status ReadQuery(const v1::ListChannelsRequest& request, ListQuery& query) {
   std::vector<FieldViolation> violations;
   if (request.page_size() < 0) violations.push_back({"page_size", "must not be negative"});
@@ -81,42 +75,17 @@ void AddResult(const std::string& name, const absl::StatusOr<ChannelView>& found
 
 }  // namespace
 
-BrokerService::BrokerService(Directory& directory, BrokerInfo info, LogHook log)
-    : directory_(directory), info_(std::move(info)), log_(std::move(log)) {}
+BrokerService::BrokerService(Directory& directory, CallDesk& desk, BrokerInfo info)
+    : directory_(directory), desk_(desk), info_(std::move(info)) {}
 
-template <typename Body>
-grpc::Status BrokerService::Answer(grpc::ServerContext& context, Body body) {
-  const CallGate::Pass pass(gate_);
-  if (!pass.admitted()) {
-    return ToGrpcStatus(Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later"));
-  }
-  const auto identity = identifier_.Identify(*context.auth_context());
-  return ToGrpcStatus(identity.ok() ? body(**identity) : identity.status());
-}
-
-template <typename Body>
 grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
-                                           absl::string_view channel, absl::string_view session_id,
-                                           Body body) {
-  return Answer(context, [&](const PeerIdentity& peer) {
-    absl::Status status = body(Caller{peer.name, std::string(session_id)});
-    if (!log_) return status;
-    const auto details = DetailsOf(status);
-    LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "call"};
-    record.fields = {{"method", std::string(method)},
-                     {"identity", peer.name},
-                     {"channel", std::string(channel)},
-                     {"session", std::string(session_id.substr(0, kSessionIdPrefixBytes))},
-                     {"peer", context.peer()},
-                     {"result", status.ok()           ? "OK"
-                                : details.has_value() ? details->reason
-                                                      : "ERROR"}};
-    if (!status.ok()) record.fields.emplace_back("message", status.message());
-    if (std::string id = RequestIdOf(context); !id.empty())
-      record.fields.emplace_back("request_id", std::move(id));
-    log_(record);
-    return status;
-  });
+                                           const std::string& channel, const std::string& session_id,
+                                           absl::FunctionRef<absl::Status(const Caller&)> body) {
+  return desk_.AnswerAndAudit(
+      context, method, {{"channel", channel}, {"session", session_id.substr(0, kSessionIdPrefixBytes)}},
+      [&](const PeerIdentity& peer) {
+        return body(Caller{peer.name, session_id});
+      });
 }
 
 grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
@@ -136,7 +105,7 @@ grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::Reg
 
 grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::DiscoverRequest* request,
                                      v1::DiscoverResponse* response) {
-  return Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, [&](const PeerIdentity&) {
     if (absl::Status status = CheckDiscover(*request); !status.ok()) return status;
     std::vector<std::string> names(request->names().begin(), request->names().end());
     if (!request->name().empty()) names.push_back(request->name());
@@ -204,7 +173,7 @@ grpc::Status BrokerService::ConsumerDeregister(grpc::ServerContext* context,
 
 grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) {
-  return Answer(*context, [&](const PeerIdentity& peer) {
+  return desk_.Answer(*context, [&](const PeerIdentity& peer) {
     const std::vector<SessionClaims> claims = FromProto(*request);
     const auto sessions = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
       auto renewed = registry.Heartbeat(peer.name, claims, now);
@@ -221,7 +190,7 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
 
 grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1::ListChannelsRequest* request,
                                          v1::ListChannelsResponse* response) {
-  return Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, [&](const PeerIdentity&) {
     ListQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
     const ChannelPage page = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
@@ -250,7 +219,7 @@ grpc::Status BrokerService::Watch(grpc::ServerContext*, const v1::WatchRequest*,
 grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
                                           const v1::GetBrokerInfoRequest* request,
                                           v1::GetBrokerInfoResponse* response) {
-  return Answer(*context, [&](const PeerIdentity& peer) {
+  return desk_.Answer(*context, [&](const PeerIdentity& peer) {
     absl::Status status =
         CheckProtocolVersions(request->min_protocol_version(), request->max_protocol_version());
     if (!status.ok()) return status;

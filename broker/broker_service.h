@@ -8,23 +8,21 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <string>
+
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "broker/broker_info.h"
-#include "broker/call_gate.h"
+#include "broker/call_desk.h"
 #include "broker/directory.h"
-#include "broker/log_hook.h"
-#include "broker/peer_identity.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
 
 namespace pylabhub::broker {
 
 class BrokerService final : public v1::Broker::Service {
  public:
-  // `directory` outlives the service.
-  BrokerService(Directory& directory, BrokerInfo info, LogHook log);
-
-  // Refuses new calls with SHUTTING_DOWN, and waits for those in progress, at most for `grace`.
-  void Drain(absl::Duration grace) { gate_.Close(grace); }
+  // `directory` and `desk` outlive the service.
+  BrokerService(Directory& directory, CallDesk& desk, BrokerInfo info);
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -46,20 +44,14 @@ class BrokerService final : public v1::Broker::Service {
                              v1::GetBrokerInfoResponse* response) override;
 
  private:
-  // Answers a read: `body(identity)` is run for a caller with an identity, and its status put on the wire.
-  template <typename Body>
-  grpc::Status Answer(grpc::ServerContext& context, Body body);
-
-  // The same for a call that changes something: who, what and with what result goes to the log.
-  template <typename Body>
+  // As CallDesk does it, with the channel and the session's beginning in the log.
   grpc::Status AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
-                              absl::string_view channel, absl::string_view session_id, Body body);
+                              const std::string& channel, const std::string& session_id,
+                              absl::FunctionRef<absl::Status(const Caller&)> body);
 
   Directory& directory_;
+  CallDesk& desk_;
   const BrokerInfo info_;
-  const LogHook log_;
-  PeerIdentifier identifier_;
-  CallGate gate_;
 };
 
 }  // namespace pylabhub::broker

@@ -154,7 +154,8 @@ class GrpcBroker final : public EmbeddedBroker {
   explicit GrpcBroker(BrokerOptions options)
       : options_(std::move(options)),
         directory_(options_.registry, options_.log),
-        service_(directory_, DescribeThisBroker(), options_.log),
+        desk_(options_.log),
+        service_(directory_, desk_, DescribeThisBroker()),
         health_({v1::Broker::service_full_name()}) {}
 
   ~GrpcBroker() override { Stop(); }
@@ -184,7 +185,7 @@ class GrpcBroker final : public EmbeddedBroker {
     std::call_once(stopped_, [this] {
       health_.Shutdown();
       if (server_ == nullptr) return;
-      service_.Drain(options_.shutdown_grace);
+      desk_.Close(options_.shutdown_grace);
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
       server_->Wait();
     });
@@ -193,6 +194,7 @@ class GrpcBroker final : public EmbeddedBroker {
  private:
   const BrokerOptions options_;
   Directory directory_;
+  CallDesk desk_;
   BrokerService service_;
   UnimplementedSchemaRegistry schema_registry_;
   UnimplementedAdmin admin_;
