@@ -44,7 +44,7 @@ void ChannelTable::Close(Record& record, CloseReason reason, absl::Time now) {
 
 void ChannelTable::Join(Record& record, ConsumerKey key, ConsumerView consumer, absl::Time now) {
   const ConsumerView& joined = record.consumers.emplace(std::move(key), std::move(consumer)).first->second;
-  Emit(EventKind::kConsumerJoined, record, now, joined);
+  Emit(EventKind::kConsumerJoined, record, now, &joined);
 }
 
 void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now) {
@@ -52,7 +52,7 @@ void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now)
   const ConsumerView left = std::move(found->second);
   record.consumers.erase(found);
   if (record.state == ChannelState::kClosing && record.consumers.empty()) SetForgetTime(record, now);
-  Emit(EventKind::kConsumerLeft, record, now, left);
+  Emit(EventKind::kConsumerLeft, record, now, &left);
 }
 
 ChannelTable::Record* ChannelTable::FindForgettable(absl::Time now) {
@@ -83,10 +83,11 @@ ChannelView ChannelTable::ViewOf(const Record& record) {
 
 std::vector<Event> ChannelTable::TakeEvents() { return std::exchange(events_, {}); }
 
-void ChannelTable::Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView& consumer) {
+void ChannelTable::Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView* consumer) {
   record.revision = ++revision_;
-  events_.push_back(
-      {.kind = kind, .revision = revision_, .time = now, .channel = ViewOf(record), .consumer = consumer});
+  Event& event = events_.emplace_back(
+      Event{.kind = kind, .revision = revision_, .time = now, .channel = ViewOf(record)});
+  if (consumer != nullptr) event.consumer = std::make_shared<const ConsumerView>(*consumer);
 }
 
 void ChannelTable::SetForgetTime(Record& record, absl::Time time) {

@@ -97,7 +97,7 @@ class ChannelTable {
   uint64_t revision() const { return revision_; }
 
  private:
-  void Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView& consumer = {});
+  void Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView* consumer = nullptr);
   void SetForgetTime(Record& record, absl::Time time);
 
   uint64_t next_epoch_;

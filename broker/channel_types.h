@@ -130,13 +130,15 @@ enum class EventKind {
   kSchemaChanged,
 };
 
-// One change of the directory. Each has its own revision, one more than the change before.
+// One change of the directory. Each has its own revision, one more than the change before. Cheap to keep: what
+// is large is shared.
 struct Event {
   EventKind kind = EventKind::kChannelPending;
   uint64_t revision = 0;
   absl::Time time = absl::InfinitePast();
-  ChannelView channel = {};    // after the change
-  ConsumerView consumer = {};  // kConsumerJoined and kConsumerLeft
+  ChannelView channel = {};  // after the change
+  // kConsumerJoined and kConsumerLeft; else null.
+  std::shared_ptr<const ConsumerView> consumer = nullptr;
 };
 
 }  // namespace pylabhub::broker

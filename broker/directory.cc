@@ -57,9 +57,9 @@ LogRecord RecordOf(const Event& event) {
   if (event.channel.close_reason != CloseReason::kNone) {
     record.fields.emplace_back("reason", NameOf(event.channel.close_reason));
   }
-  if (!event.consumer.identity.empty()) {
-    record.fields.emplace_back("consumer", event.consumer.identity);
-    record.fields.emplace_back("consumer_id", event.consumer.spec.consumer_id);
+  if (event.consumer != nullptr) {
+    record.fields.emplace_back("consumer", event.consumer->identity);
+    record.fields.emplace_back("consumer_id", event.consumer->spec.consumer_id);
     record.fields.emplace_back("consumer_count", absl::StrCat(event.channel.consumer_count));
   }
   return record;
@@ -67,9 +67,10 @@ LogRecord RecordOf(const Event& event) {
 
 }  // namespace
 
-Directory::Directory(const RegistryOptions& options, LogHook log)
+Directory::Directory(const RegistryOptions& options, LogHook log, EventSink sink)
     : options_(options),
       log_(std::move(log)),
+      sink_(std::move(sink)),
       tick_(options.lease_ttl / 4),
       registry_(options),
       last_awake_(SteadyNow()),
@@ -96,16 +97,19 @@ absl::Time Directory::WakeUp() {
   return now;
 }
 
-void Directory::LogEvents(const std::vector<Event>& events) {
-  if (!log_) return;
-  for (const Event& event : events) log_(RecordOf(event));
+void Directory::Announce(std::vector<Event> events) {
+  if (events.empty()) return;
+  if (log_) {
+    for (const Event& event : events) log_(RecordOf(event));
+  }
+  if (sink_) sink_(std::move(events));
 }
 
 void Directory::ExpireUntilStopped() {
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
     registry_.Expire(WakeUp());
-    LogEvents(registry_.TakeEvents());
+    Announce(registry_.TakeEvents());
     // A lease that is granted meanwhile lasts longer than a tick, so nothing ends before this wakes up.
     const absl::Duration until_next = registry_.NextExpiry() - last_awake_;
     mutex_.AwaitWithTimeout(absl::Condition(&stopped_), std::clamp(until_next, absl::ZeroDuration(), tick_));

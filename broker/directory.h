@@ -18,27 +18,29 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "broker/channel_registry.h"
+#include "broker/event_sink.h"
 #include "broker/log_hook.h"
 
 namespace pylabhub::broker {
 
 class Directory {
  public:
-  Directory(const RegistryOptions& options, LogHook log);
+  // `sink` is called under the directory's lock, so it must not call the directory.
+  Directory(const RegistryOptions& options, LogHook log, EventSink sink = nullptr);
   ~Directory();
 
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
 
-  // Answers what `call(registry, now)` does, alone with the registry. Changes are logged before it returns.
+  // Answers what `call(registry, now)` does, alone with the registry. Changes are announced to log and
+  // sink before it returns.
   template <typename Call>
   auto Run(Call call) {
-    std::vector<Event> events;
-    // Until the events are logged, so that the log has them in the order of their revisions.
+    // Until the events are announced, so that log and sink have them in the order of their revisions.
     absl::MutexLock lock(&mutex_);
     const absl::Time now = WakeUp();
     auto answer = call(registry_, now);
-    LogEvents(registry_.TakeEvents());
+    Announce(registry_.TakeEvents());
     return answer;
   }
 
@@ -49,11 +51,12 @@ class Directory {
  private:
   // Notices the time, and gives back what the process slept.
   absl::Time WakeUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void LogEvents(const std::vector<Event>& events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Announce(std::vector<Event> events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ExpireUntilStopped();
 
   const RegistryOptions options_;
   const LogHook log_;
+  const EventSink sink_;
   // How often the thread looks at the clock, so that a longer gap means that the process stood still.
   const absl::Duration tick_;
 

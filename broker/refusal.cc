@@ -37,6 +37,9 @@ constexpr Row kTable[] = {
     {Reason::kVersionUnsupported, "VERSION_UNSUPPORTED", absl::StatusCode::kFailedPrecondition},
     {Reason::kNotImplemented, "NOT_IMPLEMENTED", absl::StatusCode::kUnimplemented},
     {Reason::kShuttingDown, "SHUTTING_DOWN", absl::StatusCode::kUnavailable},
+    {Reason::kPolicyDenied, "POLICY_DENIED", absl::StatusCode::kPermissionDenied},
+    {Reason::kRevisionCompacted, "REVISION_COMPACTED", absl::StatusCode::kOutOfRange},
+    {Reason::kWatcherTooSlow, "WATCHER_TOO_SLOW", absl::StatusCode::kAborted},
 };
 
 constexpr bool RowsStandAtTheirReason() {

@@ -37,6 +37,9 @@ enum class Reason {
   kVersionUnsupported,
   kNotImplemented,
   kShuttingDown,
+  kPolicyDenied,
+  kRevisionCompacted,
+  kWatcherTooSlow,
 };
 
 // Every reason there is.

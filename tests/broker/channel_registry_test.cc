@@ -241,7 +241,7 @@ TEST_F(ChannelRegistryTest, EveryChangeIsAnEventWithARevisionOfItsOwn) {
               ElementsAre(K::kChannelPending, K::kChannelReady, K::kConsumerJoined, K::kChannelClosing,
                           K::kChannelPending, K::kChannelClosing, K::kSchemaChanged, K::kChannelPending,
                           K::kConsumerLeft, K::kChannelClosing, K::kChannelRemoved));
-  EXPECT_EQ(events[2].consumer.identity, "bob");
+  EXPECT_EQ(events[2].consumer->identity, "bob");
   EXPECT_EQ(events[3].channel.close_reason, CloseReason::kReplaced);
   EXPECT_EQ(events[5].channel.close_reason, CloseReason::kDeregistered);
   EXPECT_EQ(registry_.revision(), events.size());
