@@ -106,13 +106,13 @@ absl::Status CheckSchemas(const ChannelConfig& config, const ConsumerOptions& op
 }
 
 // The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not lead
-// there, because what lay between is gone.
+// there, because what lay between is gone or damaged.
 absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,
                                       const SegmentId& current) {
   SegmentId id = current;
   for (int i = 0; i < kMaxChain; ++i) {
     const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
-    if (absl::IsNotFound(segment.status())) return current;
+    if (IsMissingOrDamaged(segment.status())) return current;
     if (!segment.ok()) return segment.status();
     if (segment->data_view.predecessor_id.is_nil()) return current;
     if (segment->data_view.predecessor_id == segment_id) return id;

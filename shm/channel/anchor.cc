@@ -153,6 +153,8 @@ bool Anchor::HasItsName() const { return HasTheName(mapping_.fd(), path_); }
 
 void Anchor::Publish(const SegmentId& segment_id) {
   const uint32_t next = block()->publications.load(std::memory_order_relaxed) + 1;
+  // The other id is in use until the publication before this one is seen.
+  WriteFence();
   block()->segment_ids[next & 1] = segment_id;
   PYLABHUB_CRASH_POINT("anchor.publish.id_written");
   block()->publications.store(next, std::memory_order_release);

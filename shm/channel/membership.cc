@@ -70,7 +70,9 @@ uint32_t PinsNeeded(const DataView& view, const Applicant& applicant) {
 uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
   uint32_t pins = 0;
   for (uint32_t place = 0; place < segment.control_view.max_consumers(); ++place) {
-    const uint32_t declared = segment.control_view.entry(place).pins_declared.load(std::memory_order_seq_cst);
+    // Another consumer's to write, so it is input.
+    const uint32_t declared = std::min(
+        segment.control_view.entry(place).pins_declared.load(std::memory_order_seq_cst), kPinsPerConsumer);
     if (declared != 0 && (place == own_place || segment.ConsumerLives(place))) pins += declared;
   }
   return pins;

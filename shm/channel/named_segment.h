@@ -23,6 +23,11 @@ absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, con
 absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const SegmentId& segment_id,
                                                Access control_access);
 
+// Whether OpenNamedSegment said that there is no such segment that anybody could use, rather than that it could not look.
+inline bool IsMissingOrDamaged(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
 }  // namespace pylabhub::shm
 
 #endif  // PYLABHUB_SHM_CHANNEL_NAMED_SEGMENT_H_

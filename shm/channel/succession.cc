@@ -16,10 +16,6 @@ namespace {
 // Producers that came and went while a consumer stayed behind; more than these are not looked for.
 constexpr size_t kMaxChain = 64;
 
-bool IsMissingOrDamaged(const absl::Status& status) {
-  return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
-}
-
 bool IsLockedByAnybody(const std::string& path) {
   const absl::StatusOr<UniqueFd> fd = OpenChannelFile(path, Access::kReadOnly);
   if (absl::IsNotFound(fd.status())) return false;

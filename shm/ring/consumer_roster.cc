@@ -34,17 +34,18 @@ bool ConsumerRoster::IsReserved(uint32_t index) const { return reserved_tokens_[
 
 void ConsumerRoster::ReadEntries(uint64_t changes, uint64_t head) {
   seen_changes_ = changes;
-  std::vector<Place> known = std::move(active_);
+  const std::vector<Place> known = std::move(active_);
+  // Both are in the order of places.
+  auto same = known.begin();
   active_.clear();
   active_.reserve(control_.max_consumers());
   for (uint32_t i = 0; i < control_.max_consumers(); ++i) {
     // Acquire: pairs with the joiner's release of kActive, and brings the rest of its entry.
     const uint64_t state = control_.entry(i).state.load(std::memory_order_acquire);
     if (PhaseOf(state) != Phase::kActive || state == dead_states_[i]) continue;
-    const auto same = std::find_if(known.begin(), known.end(), [&](const Place& place) {
-      return place.index == i && place.state == state;
-    });
-    active_.push_back(same != known.end() ? *same : MakePlace(i, state, head));
+    while (same != known.end() && same->index < i) ++same;
+    const bool is_known = same != known.end() && same->index == i && same->state == state;
+    active_.push_back(is_known ? *same : MakePlace(i, state, head));
   }
 }
 
@@ -171,8 +172,12 @@ uint64_t ConsumerRoster::GiveUpOn(uint32_t index, WhenSlow how, uint64_t head) {
 bool ConsumerRoster::MarkPinned(std::vector<bool>& pinned) {
   uint32_t honoured = 0;
   bool all = true;
-  for (const Place& place : active_) {
-    for (uint32_t i = 0; i < place.pins; ++i) {
+  uint32_t most_pins = 0;
+  for (const Place& place : active_) most_pins = std::max(most_pins, place.pins);
+  // Everybody's first pin before anybody's second: a consumer that sets more than it declared takes from no other.
+  for (uint32_t i = 0; i < most_pins; ++i) {
+    for (const Place& place : active_) {
+      if (i >= place.pins) continue;
       // Acquire: pairs with the release that takes a pin away; the consumer has read the chunk by then.
       // Sequentially consistent for edge P.
       const uint64_t value = place.entry->pins[i].load(std::memory_order_seq_cst);

@@ -77,8 +77,8 @@ class GroupMember {
 
   GroupMember(const ControlView& control, uint32_t group, uint32_t place, LivenessProbe holder_lives);
 
-  // The first slot from `sequence` on that somebody may still have to claim: those before it are claimed or done. Not beyond
-  // `head` + 1, whatever the words say.
+  // The first slot from `sequence` on that somebody may still have to claim: those before it are claimed or done. At most the
+  // group's capacity beyond `head`, whatever the words say.
   uint64_t PassClaimed(uint64_t sequence, const std::atomic<uint64_t>& head) const;
   bool IsUnclaimed(uint64_t sequence) const;
   // Claims `sequence`, which is committed, if nobody has it.

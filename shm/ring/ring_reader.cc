@@ -260,7 +260,7 @@ uint64_t RingReader::FindNewest() const {
   // comes. And a slot is committed by its stamp, whether or not its producer lived to move head.
   const uint64_t stamp = CellOf(expected_)->stamp.load(std::memory_order_acquire);
   if (stamp != kNoSlot && stamp <= expected_) return stamp;
-  return std::max(head(), stamp);
+  return std::max(head(), std::min(stamp, kMaxHead));
 }
 
 SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
@@ -275,8 +275,11 @@ SlotResult RingReader::TryAcquireLatest(SlotView* slot) {
   }
   // Overtaken again and again: nobody may go to sleep for a slot that is gone.
   const uint64_t newest = FindNewest();
-  missed_before_ += newest - 1 - expected_;
-  MoveTo(newest - 1);
+  // Never back, whatever a producer gone wrong has written meanwhile.
+  if (newest > expected_ + 1) {
+    missed_before_ += newest - 1 - expected_;
+    MoveTo(newest - 1);
+  }
   return SlotResult::kTimeout;
 }
 

@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <tuple>
 #include <vector>
 
+#include "shm/channel/channel_files.h"
 #include "shm/channel_directory.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
@@ -328,6 +330,21 @@ TEST_F(DataBlockTest, AConsumerThatWasTwoProducersBehindReadsEachToTheEnd) {
     EXPECT_EQ(Get(*consumer), "producer closed");
     ASSERT_TRUE(consumer->Follow(kPatience).ok());
   }
+}
+
+TEST_F(DataBlockTest, ADamagedSegmentInBetweenDoesNotKeepAConsumerFromTheCurrentOne) {
+  auto producer = Create(Config(Policy::kSyncReader));
+  auto consumer = Open();
+  producer.reset();
+  producer = Create(Config(Policy::kSyncReader));
+  const std::string between = ChannelFiles(folder_.path(), kBlock).DataPath(producer->segment_id());
+  producer.reset();
+  producer = Create(Config(Policy::kSyncReader));
+  ASSERT_EQ(Put(*producer, "third"), SlotResult::kOk);
+  std::filesystem::resize_file(between, 100);
+  EXPECT_EQ(Get(*consumer), "producer closed");
+  ASSERT_TRUE(consumer->Follow(kPatience).ok());
+  EXPECT_EQ(Get(*consumer), "third");
 }
 
 TEST_F(DataBlockTest, APlaceIsKeptNoLongerThanTheChannelSays) {

@@ -211,6 +211,19 @@ TEST(ConsumerRosterTest, APinOfAChunkThatDoesNotExistIsCountedAndNotFollowed) {
   EXPECT_EQ(Pinned(room, 8), Chunks{7});
 }
 
+TEST(ConsumerRosterTest, AConsumerThatSetsMorePinsThanThereAreTakesNobodyElsesFirst) {
+  ControlRoom room(3, /*max_pins=*/3);
+  for (uint32_t place = 0; place < 3; ++place) {
+    room.Join(place);
+    room.entry(place).pins[0] = 1 + place;
+  }
+  // Place 0 declares and sets all that an entry has room for.
+  room.entry(0).pins_declared = kPinsPerConsumer;
+  for (auto& pin : room.entry(0).pins) pin = 8;
+  room.entry(0).pins[0] = 1;
+  EXPECT_EQ(Pinned(room, 8), (Chunks{0, 1, 2}));
+}
+
 TEST(ConsumerRosterTest, NoMorePinsAreHonouredThanTheChannelHas) {
   ControlRoom room(3, /*max_pins=*/2);
   for (uint32_t place = 0; place < 3; ++place) {
