@@ -74,7 +74,14 @@ bool Recovery::Finish(const Pending& pending) {
 }
 
 void Recovery::Look() {
-  std::erase_if(pending_, [this](const Pending& pending) { return Finish(pending); });
+  std::vector<const Channel*> recovered_groups;
+  std::erase_if(pending_, [&](const Pending& pending) {
+    if (!Finish(pending)) return false;
+    if (pending.channel->plan.config.policy == shm::Policy::kPipeline)
+      recovered_groups.push_back(pending.channel);
+    return true;
+  });
+  for (const Channel* channel : recovered_groups) Disturb(*channel);
 }
 
 }  // namespace pylabhub::chaos

@@ -2,8 +2,9 @@
 //
 // A producer's death concerns the consumers: each one's recovery ends with its first slot from the next producer, and
 // begins when the kernel has released the dead one's lock, or when it has given back the last slot that the dead one left,
-// whichever is later. A consumer's death concerns a lossless producer: its recovery ends when it has committed the first
-// slot for which it had to know of the death, and begins with the release, or when it asked for room for that slot.
+// whichever is later. Of a group, it is the first slot of whichever member comes first: there need not be one for each.
+// A consumer's death concerns a lossless producer: its recovery ends when it has committed the first slot for which it had
+// to know of the death, and begins with the release, or when it asked for room for that slot.
 // Whatever happens meanwhile to another participant of the channel makes the measurement void.
 //
 // Thread safety: thread-compatible.
