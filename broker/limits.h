@@ -12,6 +12,9 @@ struct Limits {
   uint64_t max_consumers = 200'000;
   uint64_t max_sessions = 20'000;
   uint64_t max_consumers_per_channel = 1'024;
+  // Names in the schema registry, and versions of each. None is ever forgotten.
+  uint64_t max_schemas = 100'000;
+  uint64_t max_versions_per_schema = 1'000;
 
   // Of one identity.
   uint64_t max_channels_per_identity = 20'000;
@@ -19,6 +22,8 @@ struct Limits {
   uint64_t max_sessions_per_identity = 10'000;
   // Metadata, schemas and names of its channels together.
   uint64_t max_spec_bytes_per_identity = 64 << 20;
+  // Of the schemas that it registered, names and 256 bytes for each included.
+  uint64_t max_schema_bytes_per_identity = 64 << 20;
 };
 
 }  // namespace pylabhub::broker

@@ -40,6 +40,8 @@ constexpr Row kTable[] = {
     {Reason::kPolicyDenied, "POLICY_DENIED", absl::StatusCode::kPermissionDenied},
     {Reason::kRevisionCompacted, "REVISION_COMPACTED", absl::StatusCode::kOutOfRange},
     {Reason::kWatcherTooSlow, "WATCHER_TOO_SLOW", absl::StatusCode::kAborted},
+    {Reason::kSchemaNotFound, "SCHEMA_NOT_FOUND", absl::StatusCode::kNotFound},
+    {Reason::kSchemaIncompatible, "SCHEMA_INCOMPATIBLE", absl::StatusCode::kFailedPrecondition},
 };
 
 constexpr bool RowsStandAtTheirReason() {

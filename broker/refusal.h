@@ -40,6 +40,8 @@ enum class Reason {
   kPolicyDenied,
   kRevisionCompacted,
   kWatcherTooSlow,
+  kSchemaNotFound,
+  kSchemaIncompatible,
 };
 
 // Every reason there is.
