@@ -105,7 +105,7 @@ grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::Reg
 
 grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::DiscoverRequest* request,
                                      v1::DiscoverResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "Discover", [&](const PeerIdentity&) {
     if (absl::Status status = CheckDiscover(*request); !status.ok()) return status;
     std::vector<std::string> names(request->names().begin(), request->names().end());
     if (!request->name().empty()) names.push_back(request->name());
@@ -173,7 +173,7 @@ grpc::Status BrokerService::ConsumerDeregister(grpc::ServerContext* context,
 
 grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity& peer) {
+  return desk_.Answer(*context, "Heartbeat", [&](const PeerIdentity& peer) {
     const std::vector<SessionClaims> claims = FromProto(*request);
     const auto sessions = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
       auto renewed = registry.Heartbeat(peer.name, claims, now);
@@ -190,7 +190,7 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
 
 grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1::ListChannelsRequest* request,
                                          v1::ListChannelsResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "ListChannels", [&](const PeerIdentity&) {
     ListQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
     const ChannelPage page = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
@@ -219,7 +219,7 @@ grpc::Status BrokerService::Watch(grpc::ServerContext*, const v1::WatchRequest*,
 grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
                                           const v1::GetBrokerInfoRequest* request,
                                           v1::GetBrokerInfoResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity& peer) {
+  return desk_.Answer(*context, "GetBrokerInfo", [&](const PeerIdentity& peer) {
     absl::Status status =
         CheckProtocolVersions(request->min_protocol_version(), request->max_protocol_version());
     if (!status.ok()) return status;

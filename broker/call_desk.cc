@@ -2,53 +2,101 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "broker/directory.h"
 #include "broker/grpc_status.h"
 #include "broker/refusal.h"
 
 namespace pylabhub::broker {
 namespace {
 
-std::string RequestIdOf(const grpc::ServerContext& context) {
-  const auto found = context.client_metadata().find("pylabhub-request-id");
+// So that clients which were all refused at once do not all come back in the next instant.
+constexpr absl::Duration kMinRetryDelay = absl::Milliseconds(10);
+
+absl::string_view SentRequestId(const grpc::ServerContextBase& context) {
+  const auto found = context.client_metadata().find(kRequestIdKey);
   if (found == context.client_metadata().end()) return "";
-  return std::string(found->second.data(), std::min<size_t>(found->second.size(), 64));
+  return {found->second.data(), found->second.size()};
 }
 
 std::string ResultOf(const absl::Status& status) {
-  if (status.ok()) return "OK";
   const auto details = DetailsOf(status);
-  return details.has_value() ? details->reason : "ERROR";
+  return details.has_value() ? details->reason : absl::StatusCodeToString(status.code());
 }
 
 }  // namespace
 
-grpc::Status CallDesk::Answer(grpc::ServerContext& context,
+CallDesk::CallDesk(Metrics& metrics, const Limits& limits, LogHook log)
+    : log_(std::move(log)),
+      call_metrics_(metrics),
+      rate_limited_(metrics.AddCounter("pylabhub_broker_rate_limited_calls_total",
+                                       "Calls refused because their identity calls too often.")),
+      calls_(limits.max_calls_per_second_per_identity, limits.max_call_burst_per_identity),
+      heartbeats_(limits.max_calls_per_second_per_identity, limits.max_call_burst_per_identity) {}
+
+grpc::Status CallDesk::Answer(grpc::ServerContext& context, absl::string_view method,
                               absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {
-  const CallGate::Pass pass(gate_);
-  if (!pass.admitted()) {
-    return ToGrpcStatus(Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later"));
-  }
-  const auto identity = identifier_.Identify(*context.auth_context());
-  return ToGrpcStatus(identity.ok() ? body(**identity) : identity.status());
+  return AnswerAdmitted(context, method, [&](const Admission& caller) { return body(*caller.peer); });
 }
 
 grpc::Status CallDesk::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
                                       const std::vector<std::pair<std::string, std::string>>& subject,
                                       absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {
-  return Answer(context, [&](const PeerIdentity& peer) {
-    absl::Status status = body(peer);
+  return AnswerAdmitted(context, method, [&](const Admission& caller) {
+    absl::Status status = body(*caller.peer);
     if (!log_) return status;
     LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "call"};
-    record.fields = {{"method", std::string(method)}, {"identity", peer.name}};
+    record.fields = {{"method", std::string(method)}, {"identity", caller.peer->name}};
     record.fields.insert(record.fields.end(), subject.begin(), subject.end());
     record.fields.emplace_back("peer", context.peer());
+    record.fields.emplace_back("request_id", caller.request_id);
     record.fields.emplace_back("result", ResultOf(status));
     if (!status.ok()) record.fields.emplace_back("message", status.message());
-    if (std::string id = RequestIdOf(context); !id.empty())
-      record.fields.emplace_back("request_id", std::move(id));
     log_(record);
     return status;
   });
+}
+
+grpc::Status CallDesk::AnswerAdmitted(grpc::ServerContext& context, absl::string_view method,
+                                      absl::FunctionRef<absl::Status(const Admission&)> body) {
+  const absl::Time start_time = SteadyNow();
+  const CallGate::Pass pass(gate_);
+  absl::Status status;
+  if (pass.admitted()) {
+    const auto caller = Admit(context, method);
+    status = caller.ok() ? body(*caller) : caller.status();
+  } else {
+    status = Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later");
+  }
+  call_metrics_.Record(method, status.code(), SteadyNow() - start_time);
+  return ToGrpcStatus(status);
+}
+
+absl::StatusOr<CallDesk::Admission> CallDesk::Admit(grpc::ServerContextBase& context,
+                                                    absl::string_view method) {
+  const absl::string_view sent_id = SentRequestId(context);
+  Admission admission{.request_id = IsRequestId(sent_id) ? std::string(sent_id) : request_ids_.Next()};
+  context.AddTrailingMetadata(kRequestIdKey, admission.request_id);
+  auto identity = identifier_.Identify(*context.auth_context());
+  if (!identity.ok()) return identity.status();
+  admission.peer = *std::move(identity);
+  if (absl::Status status = CheckRate(admission.peer->name, method); !status.ok()) return status;
+  return admission;
+}
+
+absl::Status CallDesk::CheckRate(const std::string& identity, absl::string_view method) {
+  absl::Duration delay;
+  {
+    absl::MutexLock lock(&rate_mutex_);
+    delay = (method == "Heartbeat" ? heartbeats_ : calls_).Take(identity, SteadyNow());
+  }
+  if (delay == absl::ZeroDuration()) return absl::OkStatus();
+  rate_limited_.Increment();
+  return Refuse(Reason::kRateLimited,
+                absl::StrCat("identity ", identity,
+                             " calls more often than it may; send fewer calls (names and sessions can be "
+                             "sent in batches), or try again later"),
+                {{"identity", identity}}, std::max(delay, kMinRetryDelay));
 }
 
 }  // namespace pylabhub::broker

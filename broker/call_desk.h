@@ -1,5 +1,6 @@
-// What every call passes on its way in and out: the gate of a broker that shuts down, the caller's identity,
-// and for calls that change something a line in the log. The services of one broker share one desk.
+// What every call passes on its way in and out, whichever service it belongs to: the gate of a broker that shuts down,
+// the caller's identity and rate, a request id, the count of calls, and for calls that change something a line in the
+// log. The services of one broker share one desk. The request id goes back to the client as trailing metadata.
 //
 // Thread safety: thread-safe.
 #ifndef PYLABHUB_BROKER_CALL_DESK_H_
@@ -8,26 +9,41 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "broker/call_gate.h"
+#include "broker/call_metrics.h"
+#include "broker/limits.h"
 #include "broker/log_hook.h"
 #include "broker/peer_identity.h"
+#include "broker/rate_limiter.h"
+#include "broker/request_id.h"
 
 namespace pylabhub::broker {
 
 class CallDesk {
  public:
-  explicit CallDesk(LogHook log) : log_(std::move(log)) {}
+  // `metrics` outlives the desk.
+  CallDesk(Metrics& metrics, const Limits& limits, LogHook log);
 
-  // Answers a read: `body` is run for a caller with an identity, and its status put on the wire.
-  grpc::Status Answer(grpc::ServerContext& context,
+  // What a call that was let in brought with it.
+  struct Admission {
+    std::shared_ptr<const PeerIdentity> peer = nullptr;
+    std::string request_id = {};
+  };
+
+  // Answers a read: `body` is run for a caller that may go on, and its status put on the wire. `method` without its
+  // service: "Discover".
+  grpc::Status Answer(grpc::ServerContext& context, absl::string_view method,
                       absl::FunctionRef<absl::Status(const PeerIdentity&)> body);
 
   // The same for a call that changes something: who, what (`method`, and `subject`: what it is about, for instance
@@ -36,13 +52,38 @@ class CallDesk {
                               const std::vector<std::pair<std::string, std::string>>& subject,
                               absl::FunctionRef<absl::Status(const PeerIdentity&)> body);
 
+  // For a stream, which outlasts its beginning: identity, rate and request id, with nothing counted, nor waited for
+  // when the broker ends.
+  //
+  // Errors:
+  //   NO_IDENTITY   the certificate names nobody
+  //   RATE_LIMITED  the identity calls too often
+  absl::StatusOr<Admission> Admit(grpc::ServerContextBase& context, absl::string_view method);
+
+  // Counts a call that did not go through Answer: a stream that has ended.
+  void Record(absl::string_view method, absl::StatusCode code, absl::Duration duration) {
+    call_metrics_.Record(method, code, duration);
+  }
+
   // Refuses new calls with SHUTTING_DOWN, and waits for those in progress, at most for `grace`.
   void Close(absl::Duration grace) { gate_.Close(grace); }
 
  private:
+  grpc::Status AnswerAdmitted(grpc::ServerContext& context, absl::string_view method,
+                              absl::FunctionRef<absl::Status(const Admission&)> body);
+  absl::Status CheckRate(const std::string& identity, absl::string_view method);
+
   const LogHook log_;
+  CallMetrics call_metrics_;
+  prometheus::Counter& rate_limited_;
   PeerIdentifier identifier_;
+  RequestIdMaker request_ids_;
   CallGate gate_;
+
+  absl::Mutex rate_mutex_;
+  RateLimiter calls_ ABSL_GUARDED_BY(rate_mutex_);
+  // Apart, so that a process that floods the broker does not cost its siblings of the same identity their leases.
+  RateLimiter heartbeats_ ABSL_GUARDED_BY(rate_mutex_);
 };
 
 }  // namespace pylabhub::broker

@@ -20,8 +20,10 @@
 #include "absl/time/clock.h"
 #include "broker/broker_info.h"
 #include "broker/broker_service.h"
+#include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/health_service.h"
+#include "broker/metrics.h"
 #include "broker/unimplemented_services.h"
 #include "proto/tls/identity.h"
 #include "proto/tls/issue.h"
@@ -154,9 +156,10 @@ class GrpcBroker final : public EmbeddedBroker {
   explicit GrpcBroker(BrokerOptions options)
       : options_(std::move(options)),
         directory_(options_.registry, options_.log),
-        desk_(options_.log),
+        desk_(metrics_, options_.registry.limits, options_.log),
         service_(directory_, desk_, DescribeThisBroker()),
-        health_({v1::Broker::service_full_name()}) {}
+        health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
+                 v1::Admin::service_full_name()}) {}
 
   ~GrpcBroker() override { Stop(); }
 
@@ -193,6 +196,7 @@ class GrpcBroker final : public EmbeddedBroker {
 
  private:
   const BrokerOptions options_;
+  Metrics metrics_;
   Directory directory_;
   CallDesk desk_;
   BrokerService service_;

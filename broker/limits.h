@@ -24,6 +24,11 @@ struct Limits {
   uint64_t max_spec_bytes_per_identity = 64 << 20;
   // Of the schemas that it registered, names and 256 bytes for each included.
   uint64_t max_schema_bytes_per_identity = 64 << 20;
+
+  // How often one identity may call, and how many calls it may have saved up; heartbeats are counted apart. About what
+  // a machine of two cores can serve: lower it where one client must not slow another. 0: no limit.
+  uint64_t max_calls_per_second_per_identity = 10'000;
+  uint64_t max_call_burst_per_identity = 20'000;
 };
 
 }  // namespace pylabhub::broker

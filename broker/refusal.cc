@@ -34,6 +34,7 @@ constexpr Row kTable[] = {
     {Reason::kForceDenied, "FORCE_DENIED", absl::StatusCode::kPermissionDenied},
     {Reason::kNoIdentity, "NO_IDENTITY", absl::StatusCode::kUnauthenticated},
     {Reason::kLimitExceeded, "LIMIT_EXCEEDED", absl::StatusCode::kResourceExhausted},
+    {Reason::kRateLimited, "RATE_LIMITED", absl::StatusCode::kResourceExhausted},
     {Reason::kVersionUnsupported, "VERSION_UNSUPPORTED", absl::StatusCode::kFailedPrecondition},
     {Reason::kNotImplemented, "NOT_IMPLEMENTED", absl::StatusCode::kUnimplemented},
     {Reason::kShuttingDown, "SHUTTING_DOWN", absl::StatusCode::kUnavailable},

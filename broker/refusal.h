@@ -34,6 +34,7 @@ enum class Reason {
   kForceDenied,
   kNoIdentity,
   kLimitExceeded,
+  kRateLimited,
   kVersionUnsupported,
   kNotImplemented,
   kShuttingDown,

@@ -80,6 +80,8 @@ std::map<std::string, uint64_t> NamedLimits(const Limits& limits) {
       {"schemas", limits.max_schemas},
       {"versions_per_schema", limits.max_versions_per_schema},
       {"schema_bytes_per_identity", limits.max_schema_bytes_per_identity},
+      {"calls_per_second_per_identity", limits.max_calls_per_second_per_identity},
+      {"call_burst_per_identity", limits.max_call_burst_per_identity},
       {"metadata_bytes", kMaxMetadataBytes},
       {"metadata_entries", kMaxMetadataEntries},
       {"schema_bytes", kMaxSchemaBytes},
