@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "shm/channel/anchor.h"
+#include "shm/channel/attachment.h"
 #include "shm/channel/channel_files.h"
 #include "shm/channel/invariant.h"
 #include "shm/channel/membership.h"
@@ -32,7 +33,6 @@ namespace {
 // Between reading the anchor and opening the segment a producer may come or go: then the anchor says
 // something new.
 constexpr int kOpenAttempts = 100;
-constexpr int kMaxChain = 64;
 constexpr const char* kOneAtATime = "a DataBlockConsumer has one ReadSlot or ReadBatch at a time";
 constexpr absl::Duration kAnchorPoll = absl::Milliseconds(1);
 
@@ -44,112 +44,13 @@ uint64_t RandomToken() {
   return token;
 }
 
-absl::Status ValidateOptions(const ConsumerOptions& options) {
-  if (options.max_batch < 1 || options.max_batch > kMaxCapacitySlots) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_batch must be 1 to ", kMaxCapacitySlots, ", not ", options.max_batch));
-  }
-  if (options.when_slow < WhenSlow::kBlock || options.when_slow > WhenSlow::kCutOff) {
-    return absl::InvalidArgumentError("when_slow must be kBlock, kDropBacklog or kCutOff");
-  }
-  if (options.patience <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("patience must be more than zero");
-  }
-  if (options.order == ReadOrder::kLatest && options.start.at != JoinPoint::At::kNewest) {
-    return absl::InvalidArgumentError(
-        "a consumer that reads the latest slot has no other start than the newest");
-  }
-  if (options.order == ReadOrder::kLatest && options.group.has_value()) {
-    return absl::InvalidArgumentError(
-        "a consumer that reads the latest slot is in no group; leave out the group or the order");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckMember(const Applicant& applicant) {
-  if (applicant.group == 0) return absl::OkStatus();
-  if (applicant.start.at == JoinPoint::At::kSequence) {
-    return absl::InvalidArgumentError(
-        "a member of a group begins with what its group has not read; leave out the start");
-  }
-  if (applicant.when_slow != WhenSlow::kBlock) {
-    return absl::InvalidArgumentError("groups are waited for, however slow; leave out when_slow");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status NoSuchChannel(const ChannelFiles& files) {
   return absl::NotFoundError(absl::StrCat("channel '", files.channel(), "' has no segment in ",
                                           files.directory(),
                                           "; start its producer first, or wait for it with open_timeout"));
 }
 
-absl::Status SchemaMismatch(absl::string_view what, const Schema& carried, const Schema& expected) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("SCHEMA_MISMATCH: ", what, " carries '", carried.name, "' (", ToHex(HashOf(carried)),
-                   "), this consumer expects '", expected.name, "' (", ToHex(HashOf(expected)), ")"));
-}
-
-absl::Status CheckSchemas(const ChannelConfig& config, const ConsumerOptions& options) {
-  const std::string channel = absl::StrCat("channel '", config.channel, "'");
-  if (options.expected_schema.has_value() && *options.expected_schema != config.schema)
-    return SchemaMismatch(channel, config.schema, *options.expected_schema);
-  if (!options.expected_zone_schema.has_value()) return absl::OkStatus();
-  if (config.zone_bytes == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("SCHEMA_MISMATCH: ", channel,
-                                                      " has no zone, this consumer expects one of '",
-                                                      options.expected_zone_schema->name, "'"));
-  }
-  if (*options.expected_zone_schema == config.zone_schema) return absl::OkStatus();
-  return SchemaMismatch(absl::StrCat("the zone of ", channel), config.zone_schema,
-                        *options.expected_zone_schema);
-}
-
-// The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not lead
-// there, because what lay between is gone or damaged.
-absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,
-                                      const SegmentId& current) {
-  SegmentId id = current;
-  for (int i = 0; i < kMaxChain; ++i) {
-    const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
-    if (IsMissingOrDamaged(segment.status())) return current;
-    if (!segment.ok()) return segment.status();
-    if (segment->data_view.predecessor_id.is_nil()) return current;
-    if (segment->data_view.predecessor_id == segment_id) return id;
-    id = segment->data_view.predecessor_id;
-  }
-  return current;
-}
-
 }  // namespace
-
-// A consumer in one segment: everything that is replaced when it follows to the next.
-struct Attachment {
-  OpenedSegment segment;
-  Membership membership;
-  uint32_t group;  // 1 + its index; 0: none
-  RingReader reader;
-
-  Attachment(OpenedSegment opened, const Membership& joined, const Applicant& applicant)
-      : segment(std::move(opened)),
-        membership(joined),
-        group(applicant.group),
-        reader(segment.data_view, joined.entry,
-               {.place = joined.place,
-                .order = applicant.order,
-                .start = joined.start,
-                .waited_for_without_end = IsWaitedForWithoutEnd(segment.data_view.config, applicant),
-                .announced_change = joined.announced_change,
-                .max_batch = applicant.max_batch,
-                .member = Member()}) {}
-
- private:
-  std::optional<GroupMember> Member() const {
-    if (group == 0) return std::nullopt;
-    return GroupMember(segment.control_view, group - 1, membership.place,
-                       [this](uint32_t place) { return segment.ConsumerLives(place); });
-  }
-};
 
 class DataBlockConsumer::State final : public Waitable {
  public:
@@ -364,7 +265,7 @@ class DataBlockConsumer::State final : public Waitable {
   // Joins the segment, then leaves the one before, if any.
   absl::Status Attach(absl::StatusOr<OpenedSegment> segment, Applicant applicant) {
     if (!segment.ok()) return segment.status();
-    if (absl::Status status = CheckSchemas(segment->data_view.config, options_); !status.ok()) return status;
+    if (absl::Status status = options_.CheckSchemas(segment->data_view.config); !status.ok()) return status;
     applicant.order = OrderFor(segment->data_view.config);
     applicant.max_batch = options_.max_batch;
     applicant.start = options_.start;
@@ -374,10 +275,6 @@ class DataBlockConsumer::State final : public Waitable {
     refused_ = !group.ok();
     if (refused_) return group.status();
     applicant.group = *group;
-    if (absl::Status status = CheckMember(applicant); !status.ok()) {
-      refused_ = true;
-      return status;
-    }
     const absl::StatusOr<Membership> membership = Join(*segment, applicant);
     if (!membership.ok()) return membership.status();
     PYLABHUB_CRASH_POINT("consumer.attach.joined");
@@ -465,7 +362,7 @@ class DataBlockConsumer::State final : public Waitable {
 absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl::string_view channel,
                                                                            const ConsumerOptions& options) {
   if (absl::Status status = ValidateChannelName(channel); !status.ok()) return status;
-  if (absl::Status status = ValidateOptions(options); !status.ok()) return status;
+  if (absl::Status status = options.Validate(); !status.ok()) return status;
   auto state = std::make_unique<State>(ChannelFiles(options.directory, channel), options);
   if (absl::Status status = state->Open(); !status.ok()) return status;
   return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));
@@ -473,6 +370,7 @@ absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl:
 
 absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::OpenSealed(
     const SegmentDescriptors& descriptors, const ConsumerOptions& options) {
+  if (absl::Status status = options.Validate(); !status.ok()) return status;
   auto state = std::make_unique<State>(std::nullopt, options);
   if (absl::Status status = state->OpenSealed(descriptors); !status.ok()) return status;
   return std::unique_ptr<DataBlockConsumer>(new DataBlockConsumer(std::move(state)));

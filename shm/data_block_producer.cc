@@ -11,6 +11,7 @@
 #include "shm/channel/anchor.h"
 #include "shm/channel/channel_files.h"
 #include "shm/channel/invariant.h"
+#include "shm/channel/kept_places.h"
 #include "shm/channel/named_segment.h"
 #include "shm/channel/patience.h"
 #include "shm/channel/sealed_segment.h"
@@ -29,17 +30,6 @@ namespace {
 
 // A producer that found so many slots free in a row is taken to be awake.
 constexpr uint32_t kSlotsToBeAwake = 64;
-
-// Who keeps its place keeps its number.
-absl::Status CheckRoomForHeirs(const ChannelConfig& config, const Succession& succession) {
-  for (const Succession::Heir& heir : succession.heirs()) {
-    if (heir.place < config.max_consumers) continue;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
-                     " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
-  }
-  return absl::OkStatus();
-}
 
 // The segments that `descriptors` lead to: earlier ones of the channel, oldest first.
 absl::StatusOr<std::vector<OpenedSegment>> OpenChain(const ChannelConfig& config,
@@ -83,24 +73,13 @@ class DataBlockProducer::State {
         wait_(wait),
         home_(std::move(home)),
         segment_(std::move(segment)),
-        succession_(std::move(succession)),
         segment_id_(segment_id),
         predecessor_id_(predecessor_id),
         roster_(segment_.control_view, config_.max_pins,
                 [this](uint32_t place) { return ConsumerLives(place); }),
-        writer_(segment_.data_segment, config_, roster_) {
+        writer_(segment_.data_segment, config_, roster_),
+        kept_places_(config_, std::move(succession), segment_, roster_) {
     if (config_.zone_bytes != 0) zone_.emplace(segment_.data_segment);
-    pending_heirs_ = succession_.heirs();
-    heirs_deadline_ = Wait::Clock::now() + absl::ToChronoNanoseconds(config_.reservation_ttl);
-    for (const Succession::Heir& heir : pending_heirs_) {
-      PlaceRecord& record = segment_.data_segment.places()[heir.place];
-      const bool holds = WaitsFor(heir) || !IsLossless(config_.policy);
-      record.holds_slots.store(holds ? 1 : 0, std::memory_order_relaxed);
-      PYLABHUB_CRASH_POINT("producer.create.place_prepared");
-      record.token.store(heir.token, std::memory_order_relaxed);
-      PYLABHUB_CRASH_POINT("producer.create.place_kept");
-      if (WaitsFor(heir)) roster_.Reserve(heir.place, heir.token);
-    }
   }
 
   ~State() {
@@ -149,9 +128,7 @@ class DataBlockProducer::State {
   const DataHeader& header() const { return *segment_.data_segment.header; }
 
   // Gives up places that were kept for consumers which have come, died, or taken too long.
-  void SettleHeirsIfDue() {
-    if (!pending_heirs_.empty() && heirs_look_.Due()) SettleHeirs();
-  }
+  void SettleHeirsIfDue() { kept_places_.SettleIfDue(writer_.next_sequence()); }
 
   // A producer that has found many slots free is taken to be awake: its consumers need not fence any more.
   void NoteSlotWithoutSleep() {
@@ -227,10 +204,9 @@ class DataBlockProducer::State {
 
   // Asks the kernel about those who hold the next slot back. True if one of them does so no longer.
   bool LookAtPeers() {
-    const size_t pending = pending_heirs_.size();
-    if (pending != 0) SettleHeirs();
+    const bool settled = !kept_places_.empty() && kept_places_.Settle(writer_.next_sequence());
     const bool evicted = Blocker().has_value() && writer_.EvictDeadBlockers();
-    return evicted || pending_heirs_.size() != pending;
+    return evicted || settled;
   }
 
   // How much longer `blocker` may hold the next slot up. A group may for ever.
@@ -285,46 +261,18 @@ class DataBlockProducer::State {
     PYLABHUB_CRASH_POINT("producer.sleep.over");
   }
 
-  // A group waits for its members, none of whom is waited for by itself.
-  bool WaitsFor(const Succession::Heir& heir) const {
-    return IsLossless(config_.policy) && config_.groups.empty() && heir.waited_for;
-  }
-
-  void SettleHeirs() {
-    roster_.Refresh(writer_.next_sequence());
-    const bool too_late = Wait::Clock::now() >= heirs_deadline_;
-    std::erase_if(pending_heirs_, [&](const Succession::Heir& heir) {
-      // There before here: it attaches here before it leaves there.
-      const bool lives = succession_.HeirLives(heir) || ConsumerLives(heir.place);
-      const bool held = WaitsFor(heir);
-      const bool came = held ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
-      if (!came && lives && !too_late) return false;
-      PYLABHUB_CRASH_POINT("producer.heirs.settling");
-      roster_.ReleaseReservation(heir.place);
-      segment_.data_segment.places()[heir.place].token.store(came ? kReservationTaken : kNotReserved,
-                                                             std::memory_order_release);
-      PYLABHUB_CRASH_POINT("producer.heirs.settled");
-      return true;
-    });
-    // The memory of the old segments goes with the last look at them.
-    if (pending_heirs_.empty()) succession_ = Succession();
-  }
-
   ChannelConfig config_;
   WaitOptions wait_;
   Home home_;
   CreatedSegment segment_;
-  Succession succession_;
   SegmentId segment_id_;
   SegmentId predecessor_id_;
   ConsumerRoster roster_;
   RingWriter writer_;
   std::optional<ZoneWriter> zone_;
-  std::vector<Succession::Heir> pending_heirs_;
-  Wait::Clock::time_point heirs_deadline_;
+  KeptPlaces kept_places_;
   LivenessTimer liveness_;
   PatienceClock patience_;
-  LivenessTimer heirs_look_;
   bool may_sleep_ = false;  // what consumers were told
   uint32_t slots_since_sleep_ = 0;
   bool ready_to_start_ = false;

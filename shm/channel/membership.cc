@@ -88,7 +88,20 @@ uint64_t AnnounceChange(const ControlView& control) {
   return change;
 }
 
+absl::Status CheckMember(const Applicant& applicant) {
+  if (applicant.group == 0) return absl::OkStatus();
+  if (applicant.start.at == JoinPoint::At::kSequence) {
+    return absl::InvalidArgumentError(
+        "a member of a group begins with what its group has not read; leave out the start");
+  }
+  if (applicant.when_slow != WhenSlow::kBlock) {
+    return absl::InvalidArgumentError("groups are waited for, however slow; leave out when_slow");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckApplicant(const DataView& view, const Applicant& applicant) {
+  if (absl::Status status = CheckMember(applicant); !status.ok()) return status;
   if (PinsNeeded(view, applicant) > kPinsPerConsumer) {
     return absl::InvalidArgumentError(absl::StrCat("max_batch must be at most ", kPinsPerConsumer,
                                                    " for large slots that the producer might write over"));

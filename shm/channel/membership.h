@@ -52,7 +52,9 @@ absl::StatusOr<uint32_t> ChooseGroup(const ChannelConfig& config, ReadOrder orde
                                      const std::optional<std::string>& name);
 
 // Takes a place, by its lock, and enters it. The order of the steps is drawn in consumer_roster.h.
-// kResourceExhausted if none is free, or if no more pins are; kOutOfRange if applicant.start is yet to be written.
+//
+// Errors: kInvalidArgument if the applicant's wishes contradict each other, kOutOfRange if applicant.start is yet to be
+// written, kResourceExhausted if no place is free, or if no more pins are.
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant);
 
 // Gives the place back, and wakes a producer that waits for it. The lock goes with the segment's mapping.

@@ -84,6 +84,20 @@ bool Succession::HeirLives(const Heir& heir) const {
                      });
 }
 
+absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,
+                                      const SegmentId& current) {
+  SegmentId id = current;
+  for (size_t i = 0; i < kMaxChain; ++i) {
+    const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
+    if (IsMissingOrDamaged(segment.status())) return current;
+    if (!segment.ok()) return segment.status();
+    if (segment->data_view.predecessor_id.is_nil()) return current;
+    if (segment->data_view.predecessor_id == segment_id) return id;
+    id = segment->data_view.predecessor_id;
+  }
+  return current;
+}
+
 size_t CountUndrainedSegments(const ChannelFiles& files) {
   const std::vector<SegmentId> ids = files.ListSegments();
   return static_cast<size_t>(std::count_if(ids.begin(), ids.end(), [&](const SegmentId& id) {

@@ -51,6 +51,11 @@ class Succession {
   std::vector<Heir> heirs_;
 };
 
+// The segment that follows `segment_id` in the chain that ends at `current`; `current` if the chain does not lead
+// there, because what lay between is gone or damaged.
+absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,
+                                      const SegmentId& current);
+
 // Segments of producers that are gone, with slots that a group has still to read, are kept until a member has come for them.
 inline constexpr size_t kMaxUndrainedSegments = 8;
 size_t CountUndrainedSegments(const ChannelFiles& files);
