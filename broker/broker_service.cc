@@ -92,7 +92,7 @@ grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::Reg
                                      v1::RegisterResponse* response) {
   return AnswerAndAudit(
       *context, "Register", request->channel().name(), request->session_id(), [&](const Caller& caller) {
-        const auto channel = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+        const auto channel = directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
           return registry.Register(caller, FromProto(request->channel()), request->force(), now);
         });
         if (!channel.ok()) return channel.status();
@@ -133,7 +133,7 @@ grpc::Status BrokerService::Deregister(grpc::ServerContext* context, const v1::D
                                        v1::DeregisterResponse* response) {
   return AnswerAndAudit(
       *context, "Deregister", request->name(), request->session_id(), [&](const Caller& caller) {
-        return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+        return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
           absl::Status status = registry.Deregister(caller, request->name(), request->epoch(), now);
           response->set_revision(registry.revision());
           return status;
@@ -146,9 +146,10 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
                                              v1::ConsumerRegisterResponse* response) {
   return AnswerAndAudit(*context, "ConsumerRegister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
-                          const auto channel = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
-                            return registry.ConsumerRegister(caller, FromProto(*request), now);
-                          });
+                          const auto channel =
+                              directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
+                                return registry.ConsumerRegister(caller, FromProto(*request), now);
+                              });
                           if (!channel.ok()) return channel.status();
                           *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
                           *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
@@ -162,7 +163,7 @@ grpc::Status BrokerService::ConsumerDeregister(grpc::ServerContext* context,
                                                v1::ConsumerDeregisterResponse* response) {
   return AnswerAndAudit(*context, "ConsumerDeregister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
-                          return directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+                          return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
                             absl::Status status = registry.ConsumerDeregister(caller, request->channel_name(),
                                                                               request->consumer_id(), now);
                             response->set_revision(registry.revision());
@@ -175,7 +176,7 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
                                       v1::HeartbeatResponse* response) {
   return desk_.Answer(*context, "Heartbeat", [&](const PeerIdentity& peer) {
     const std::vector<SessionClaims> claims = FromProto(*request);
-    const auto sessions = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+    const auto sessions = directory_.RunRenewal([&](ChannelRegistry& registry, absl::Time now) {
       auto renewed = registry.Heartbeat(peer.name, claims, now);
       response->set_revision(registry.revision());
       return renewed;

@@ -1,6 +1,7 @@
 #include "broker/channel_registry.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -57,6 +58,42 @@ absl::Status RefuseUnregistered(absl::string_view channel, absl::string_view con
 }
 
 }  // namespace
+
+void ChannelRegistry::Restore(RegistryState state, absl::Time now) {
+  for (SessionRecord& kept : state.sessions) {
+    usage_.Add(kept.identity, {.sessions = 1});
+    sessions_.Restore(std::move(kept), now);
+  }
+  for (ChannelRecord& kept : state.channels) {
+    usage_.Add(kept.producer_identity, UsageOf(*kept.spec));
+    if (kept.state != ChannelState::kClosing) {
+      SessionOfKept(kept.session_id, kept.producer_identity, now).channels.insert(kept.spec->name);
+    }
+    table_.Restore(std::move(kept), now);
+  }
+  for (ConsumerRecord& kept : state.consumers) {
+    const ConsumerSpec& spec = kept.consumer.spec;
+    Record* record = table_.Find(spec.channel_name);
+    if (record == nullptr) continue;
+    usage_.Add(kept.consumer.identity, {.consumers = 1});
+    SessionOfKept(kept.session_id, kept.consumer.identity, now)
+        .consumers.emplace(spec.channel_name, spec.consumer_id);
+    table_.RestoreConsumer(*record, std::move(kept));
+  }
+}
+
+Session& ChannelRegistry::SessionOfKept(const std::string& id, const std::string& identity, absl::Time now) {
+  if (Session* session = sessions_.FindAnybodys(id)) return *session;
+  usage_.Add(identity, {.sessions = 1});
+  return sessions_.Restore({.id = id, .identity = identity, .create_time = now}, now);
+}
+
+std::vector<Change> ChannelRegistry::TakeChanges() {
+  std::vector<Change> changes = sessions_.TakeChanges();
+  std::vector<Change> of_channels = table_.TakeChanges();
+  std::move(of_channels.begin(), of_channels.end(), std::back_inserter(changes));
+  return changes;
+}
 
 absl::StatusOr<ChannelView> ChannelRegistry::Register(const Caller& caller, ChannelSpec spec, bool force,
                                                       absl::Time now) {

@@ -28,6 +28,7 @@
 #include "broker/channel_table.h"
 #include "broker/channel_types.h"
 #include "broker/limits.h"
+#include "broker/registry_state.h"
 #include "broker/session_book.h"
 #include "broker/usage_book.h"
 
@@ -41,6 +42,9 @@ struct RegistryOptions {
   uint64_t first_epoch = 1;
   uint64_t first_revision = 1;
   Limits limits = {};
+
+  // How often clients are asked to send Heartbeat: three in a lease, so that one may get lost.
+  absl::Duration heartbeat_interval() const { return lease_ttl * 3 / 10; }
 };
 
 // Which channels to list, from where.
@@ -60,9 +64,14 @@ class ChannelRegistry {
  public:
   explicit ChannelRegistry(const RegistryOptions& options)
       : options_(options),
-        sessions_(options.lease_ttl),
+        sessions_(options.lease_ttl, options.heartbeat_interval()),
         usage_(options.limits),
         table_(options.first_epoch, options.first_revision, options.closing_ttl) {}
+
+  // Puts back what TakeChanges told once, into a registry that is empty. Every session has a full lease anew, ready
+  // channels stay ready, closing ones are kept for another closing_ttl. Records that others name and that are lost are
+  // made up for: a session from what it holds; a consumer of no channel is left out.
+  void Restore(RegistryState state, absl::Time now);
 
   // Registers a channel, pending until its session's next Heartbeat, and lets the session's lease run over
   // [now, now + lease_ttl). Idempotent by session, name and segment.
@@ -124,7 +133,15 @@ class ChannelRegistry {
   // The changes since the last call, those of refused calls' expiries included.
   std::vector<Event> TakeEvents() { return table_.TakeEvents(); }
 
+  // What is to be kept of them, likewise. Of changes with one key the last is enough.
+  std::vector<Change> TakeChanges();
+
   uint64_t revision() const { return table_.revision(); }
+  uint64_t last_epoch() const { return table_.last_epoch(); }
+
+  size_t session_count() const { return sessions_.size(); }
+  // How often a session was held for one lease more, since too many were about to end at once.
+  uint64_t held_session_count() const { return sessions_.held_count(); }
 
  private:
   using Record = ChannelTable::Record;
@@ -137,6 +154,7 @@ class ChannelRegistry {
   Session& OpenOrRenew(Session* session, const Caller& caller, absl::Time now);
   SessionStatus Renew(const SessionClaims& claims, Session& session, absl::Time now);
   void Confirm(Record& record, absl::Time now);
+  Session& SessionOfKept(const std::string& id, const std::string& identity, absl::Time now);
   LossReason WhyLost(const ChannelClaim& claim);
   void EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now);
   void ForgetClosed(absl::Time now);

@@ -26,12 +26,14 @@ ChannelTable::Record& ChannelTable::Grant(ChannelSpec spec, const Caller& caller
   record.close_reason = CloseReason::kNone;
   if (schema_changed) Emit(EventKind::kSchemaChanged, record, now);
   Emit(EventKind::kChannelPending, record, now);
+  Keep(record);
   return record;
 }
 
 void ChannelTable::MakeReady(Record& record, absl::Time now) {
   record.state = ChannelState::kReady;
   Emit(EventKind::kChannelReady, record, now);
+  Keep(record);
 }
 
 void ChannelTable::Close(Record& record, CloseReason reason, absl::Time now) {
@@ -40,15 +42,20 @@ void ChannelTable::Close(Record& record, CloseReason reason, absl::Time now) {
   record.session_id.clear();
   SetForgetTime(record, record.consumers.empty() ? now : now + closing_ttl_);
   Emit(EventKind::kChannelClosing, record, now);
+  Keep(record);
 }
 
 void ChannelTable::Join(Record& record, ConsumerKey key, ConsumerView consumer, absl::Time now) {
+  changes_.push_back({ConsumerKeyOf(record.spec->name, key.session_id, key.consumer_id),
+                      ConsumerRecord{key.session_id, consumer}});
   const ConsumerView& joined = record.consumers.emplace(std::move(key), std::move(consumer)).first->second;
   Emit(EventKind::kConsumerJoined, record, now, &joined);
 }
 
 void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now) {
   const auto found = record.consumers.find(key);
+  changes_.push_back(
+      {ConsumerKeyOf(record.spec->name, found->first.session_id, found->first.consumer_id), RemovedRecord{}});
   const ConsumerView left = std::move(found->second);
   record.consumers.erase(found);
   if (record.state == ChannelState::kClosing && record.consumers.empty()) SetForgetTime(record, now);
@@ -61,12 +68,34 @@ ChannelTable::Record* ChannelTable::FindForgettable(absl::Time now) {
 
 void ChannelTable::Remove(Record& record, absl::Time now) {
   Emit(EventKind::kChannelRemoved, record, now);
+  changes_.push_back({ChannelKeyOf(record.spec->name), RemovedRecord{}});
   SetForgetTime(record, absl::InfiniteFuture());
   records_.erase(records_.find(record.spec->name));
 }
 
 absl::Time ChannelTable::NextForget() const {
   return by_forget_time_.empty() ? absl::InfiniteFuture() : by_forget_time_.begin()->first;
+}
+
+ChannelTable::Record& ChannelTable::Restore(ChannelRecord kept, absl::Time now) {
+  const std::string name = kept.spec->name;
+  Record& record = records_[name];
+  record.spec = std::move(kept.spec);
+  record.state = kept.state;
+  record.epoch = kept.epoch;
+  record.revision = revision_;
+  record.session_id = std::move(kept.session_id);
+  record.producer_identity = std::move(kept.producer_identity);
+  record.register_time = kept.register_time;
+  record.close_reason = kept.close_reason;
+  record.predecessor_segment_id = std::move(kept.predecessor_segment_id);
+  if (record.state == ChannelState::kClosing) SetForgetTime(record, now + closing_ttl_);
+  return record;
+}
+
+void ChannelTable::RestoreConsumer(Record& record, ConsumerRecord kept) {
+  record.consumers.emplace(ConsumerKey{kept.session_id, kept.consumer.spec.consumer_id},
+                           std::move(kept.consumer));
 }
 
 ChannelView ChannelTable::ViewOf(const Record& record) {
@@ -82,6 +111,21 @@ ChannelView ChannelTable::ViewOf(const Record& record) {
 }
 
 std::vector<Event> ChannelTable::TakeEvents() { return std::exchange(events_, {}); }
+
+std::vector<Change> ChannelTable::TakeChanges() { return std::exchange(changes_, {}); }
+
+// A consumer that comes or goes leaves the channel's own record as it is, which may be large: revisions are not kept.
+void ChannelTable::Keep(const Record& record) {
+  changes_.push_back({ChannelKeyOf(record.spec->name),
+                      ChannelRecord{.spec = record.spec,
+                                    .state = record.state,
+                                    .epoch = record.epoch,
+                                    .session_id = record.session_id,
+                                    .producer_identity = record.producer_identity,
+                                    .register_time = record.register_time,
+                                    .close_reason = record.close_reason,
+                                    .predecessor_segment_id = record.predecessor_segment_id}});
+}
 
 void ChannelTable::Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView* consumer) {
   record.revision = ++revision_;

@@ -1,5 +1,6 @@
 // The channels and their consumers, and the only place where they change: each change gets a revision and is
-// remembered as an event, until somebody takes it. Who may change what is ChannelRegistry's to decide.
+// remembered as an event, and as what is to be kept of it, until somebody takes them. Who may change what is
+// ChannelRegistry's to decide.
 //
 //               Grant                MakeReady              Close
 //   (no record) -----> kPending ----------------> kReady ----------> kClosing -----> (no record)
@@ -24,6 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "broker/channel_types.h"
+#include "broker/registry_state.h"
 
 namespace pylabhub::broker {
 
@@ -87,17 +89,26 @@ class ChannelTable {
   // When FindForgettable has an answer next; InfiniteFuture if nothing is closing.
   absl::Time NextForget() const;
 
+  // Puts back a channel that is not there, and a consumer of a channel that is. No change: it has no revision of its
+  // own, and counts as changed last before `first_revision`. What is closing is kept for another `closing_ttl`.
+  Record& Restore(ChannelRecord kept, absl::Time now);
+  void RestoreConsumer(Record& record, ConsumerRecord kept);
+
   // What a record looks like from outside, but for the lease's end.
   static ChannelView ViewOf(const Record& record);
 
   // The changes since the last call, in the order of their revisions.
   std::vector<Event> TakeEvents();
+  std::vector<Change> TakeChanges();
 
   // Of the last change.
   uint64_t revision() const { return revision_; }
+  // Of the last grant, or what came before the first.
+  uint64_t last_epoch() const { return next_epoch_ - 1; }
 
  private:
   void Emit(EventKind kind, Record& record, absl::Time now, const ConsumerView* consumer = nullptr);
+  void Keep(const Record& record);
   void SetForgetTime(Record& record, absl::Time time);
 
   uint64_t next_epoch_;
@@ -107,6 +118,7 @@ class ChannelTable {
   // Closing channels by forget_time.
   std::set<std::pair<absl::Time, std::string>> by_forget_time_;
   std::vector<Event> events_;
+  std::vector<Change> changes_;
 };
 
 }  // namespace pylabhub::broker

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "broker/store/history.h"
+#include "broker/store/records.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -67,14 +69,23 @@ LogRecord RecordOf(const Event& event) {
 
 }  // namespace
 
-Directory::Directory(const RegistryOptions& options, LogHook log, EventSink sink)
+Directory::Directory(const RegistryOptions& options, LogHook log, EventSink sink, DirectoryKeep keep)
     : options_(options),
       log_(std::move(log)),
       sink_(std::move(sink)),
       tick_(options.lease_ttl / 4),
+      history_id_(keep.history.history_id),
+      commit_({.store = std::move(keep.store),
+               .damage = std::move(keep.damage),
+               .encode = ToRow,
+               .on_durable = [this](std::vector<Event> events) { Announce(std::move(events)); },
+               .log = log_}),
       registry_(options),
-      last_awake_(SteadyNow()),
-      thread_([this] { ExpireUntilStopped(); }) {}
+      history_(std::move(keep.history)),
+      last_awake_(SteadyNow()) {
+  registry_.Restore(std::move(keep.state), last_awake_);
+  thread_ = std::thread([this] { ExpireUntilStopped(); });
+}
 
 Directory::~Directory() {
   {
@@ -97,6 +108,32 @@ absl::Time Directory::WakeUp() {
   return now;
 }
 
+std::optional<Directory::Ticket> Directory::HandOver() {
+  LogHeldSessions();
+  std::vector<Change> changes = registry_.TakeChanges();
+  std::vector<Event> events = registry_.TakeEvents();
+  if (changes.empty() && events.empty()) return std::nullopt;
+  if (ReserveNumbers(history_, registry_.last_epoch(), registry_.revision())) {
+    changes.push_back({kHistoryKey, history_});
+  }
+  return commit_.Add(std::move(changes), std::move(events));
+}
+
+void Directory::LogHeldSessions() {
+  const uint64_t held = registry_.held_session_count() - logged_held_count_;
+  if (held == 0) return;
+  logged_held_count_ += held;
+  if (!log_) return;
+  log_({LogLevel::kError,
+        "mass_expiry_held",
+        {{"sessions", absl::StrCat(held)},
+         {"of", absl::StrCat(registry_.session_count())},
+         {"held_for", absl::FormatDuration(options_.lease_ttl)},
+         {"message",
+          "most sessions fell silent at once, so they are held for one lease more; is this broker's network "
+          "down?"}}});
+}
+
 void Directory::Announce(std::vector<Event> events) {
   if (events.empty()) return;
   if (log_) {
@@ -109,7 +146,7 @@ void Directory::ExpireUntilStopped() {
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
     registry_.Expire(WakeUp());
-    Announce(registry_.TakeEvents());
+    if (HandOver().has_value()) commit_.CommitSoon();
     // A lease that is granted meanwhile lasts longer than a tick, so nothing ends before this wakes up.
     const absl::Duration until_next = registry_.NextExpiry() - last_awake_;
     mutex_.AwaitWithTimeout(absl::Condition(&stopped_), std::clamp(until_next, absl::ZeroDuration(), tick_));

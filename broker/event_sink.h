@@ -9,8 +9,9 @@
 
 namespace pylabhub::broker {
 
-// Gets every change once, in the order of revisions, never two calls at a time; must not block, since it is
-// called where a change is made. May be empty.
+// Gets every change once, in the order of revisions, never two calls at a time; must not block, since callers wait for
+// it, and must not call the directory, which may be locked. With a store a change comes here when it is durable, a
+// moment after a reader may have seen it. May be empty.
 using EventSink = std::function<void(std::vector<Event>)>;
 
 }  // namespace pylabhub::broker

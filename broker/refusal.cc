@@ -43,6 +43,7 @@ constexpr Row kTable[] = {
     {Reason::kWatcherTooSlow, "WATCHER_TOO_SLOW", absl::StatusCode::kAborted},
     {Reason::kSchemaNotFound, "SCHEMA_NOT_FOUND", absl::StatusCode::kNotFound},
     {Reason::kSchemaIncompatible, "SCHEMA_INCOMPATIBLE", absl::StatusCode::kFailedPrecondition},
+    {Reason::kStoreReadOnly, "STORE_READ_ONLY", absl::StatusCode::kUnavailable},
 };
 
 constexpr bool RowsStandAtTheirReason() {

@@ -43,6 +43,7 @@ enum class Reason {
   kWatcherTooSlow,
   kSchemaNotFound,
   kSchemaIncompatible,
+  kStoreReadOnly,
 };
 
 // Every reason there is.

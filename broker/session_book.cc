@@ -1,9 +1,17 @@
 #include "broker/session_book.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "broker/refusal.h"
 
 namespace pylabhub::broker {
+namespace {
+
+// Fewer sessions than this may well all end at once: a rack is switched off.
+constexpr size_t kLeastHeld = 10;
+
+}  // namespace
 
 absl::StatusOr<Session*> SessionBook::Find(const Caller& caller) {
   Session* session = FindAnybodys(caller.session_id);
@@ -20,28 +28,56 @@ Session* SessionBook::FindAnybodys(absl::string_view session_id) {
 }
 
 Session& SessionBook::Open(const Caller& caller, absl::Time now) {
-  Session& session = sessions_[caller.session_id];
-  session.id = caller.session_id;
-  session.identity = caller.identity;
-  session.create_time = now;
-  session.lease_expire_time = now + lease_ttl_;
-  by_expiry_.emplace(session.lease_expire_time, session.id);
+  SessionRecord record = {.id = caller.session_id, .identity = caller.identity, .create_time = now};
+  changes_.push_back({SessionKeyOf(record.id), record});
+  return Restore(std::move(record), now);
+}
+
+Session& SessionBook::Restore(SessionRecord kept, absl::Time now) {
+  Session& session = sessions_[kept.id];
+  session.id = std::move(kept.id);
+  session.identity = std::move(kept.identity);
+  session.create_time = kept.create_time;
+  SetExpiry(session, now + lease_ttl_);
   return session;
 }
 
 void SessionBook::Renew(Session& session, absl::Time now) {
+  session.held = false;
+  SetExpiry(session, now + lease_ttl_);
+}
+
+void SessionBook::SetExpiry(Session& session, absl::Time time) {
   by_expiry_.erase({session.lease_expire_time, session.id});
-  session.lease_expire_time = now + lease_ttl_;
-  by_expiry_.emplace(session.lease_expire_time, session.id);
+  session.lease_expire_time = time;
+  by_expiry_.emplace(time, session.id);
 }
 
 std::optional<Session> SessionBook::PopExpired(absl::Time now) {
-  if (by_expiry_.empty() || by_expiry_.begin()->first > now) return std::nullopt;
+  if (NextExpiry() <= now && NextExpiry() > may_end_until_) HoldIfTooMany();
+  if (NextExpiry() > now) return std::nullopt;
   const auto found = sessions_.find(by_expiry_.begin()->second);
   by_expiry_.erase(by_expiry_.begin());
   Session expired = std::move(found->second);
   sessions_.erase(found);
+  changes_.push_back({SessionKeyOf(expired.id), RemovedRecord{}});
   return expired;
+}
+
+void SessionBook::HoldIfTooMany() {
+  may_end_until_ = NextExpiry() + heartbeat_interval_;
+  std::vector<Session*> ending;
+  for (const auto& [time, id] : by_expiry_) {
+    if (time > may_end_until_) break;
+    Session& session = sessions_.find(id)->second;
+    if (!session.held) ending.push_back(&session);
+  }
+  if (ending.size() < kLeastHeld || ending.size() * 2 <= sessions_.size()) return;
+  for (Session* session : ending) {
+    session->held = true;
+    SetExpiry(*session, session->lease_expire_time + lease_ttl_);
+  }
+  held_count_ += ending.size();
 }
 
 absl::Time SessionBook::NextExpiry() const {
@@ -49,6 +85,7 @@ absl::Time SessionBook::NextExpiry() const {
 }
 
 void SessionBook::GiveBack(absl::Duration stall) {
+  may_end_until_ += stall;
   by_expiry_.clear();
   for (auto& [id, session] : sessions_) {
     session.lease_expire_time += stall;

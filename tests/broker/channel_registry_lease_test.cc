@@ -321,5 +321,80 @@ TEST_F(LeaseTest, RandomOperationsNeverBreakWhatMustHold) {
   EXPECT_EQ(registry_.NextExpiry(), absl::InfiniteFuture());
 }
 
+// What keeps a broker whose network is gone for a moment from ending everybody's leases.
+class MassExpiryTest : public RegistryFixture {
+ protected:
+  const absl::Duration kInterval = RegistryOptions{.lease_ttl = kTtl}.heartbeat_interval();
+
+  // `silent` sessions whose leases end now, and `renewed` ones that have just been heard of.
+  void Fill(int silent, int renewed) {
+    for (int i = 0; i < silent + renewed; ++i) ASSERT_TRUE(Register(Nth(i), SpecOf(NameOf(i))).ok());
+    now_ += kTtl - kTick;
+    for (int i = silent; i < silent + renewed; ++i) Heartbeat(Nth(i));
+    now_ += kTick;
+  }
+  // Ten silent sessions: the lease of one ends now, those of the others later by `spread`.
+  void SpreadTen(absl::Duration spread) {
+    ASSERT_TRUE(Register(Nth(0), SpecOf(NameOf(0))).ok());
+    now_ += spread;
+    for (int i = 1; i < 10; ++i) ASSERT_TRUE(Register(Nth(i), SpecOf(NameOf(i))).ok());
+    now_ += kTtl - spread;
+  }
+  static Caller Nth(int i) { return {"somebody", "session-" + std::to_string(i)}; }
+  static std::string NameOf(int i) { return "channel." + std::to_string(i); }
+  size_t LiveSessions() {
+    registry_.Expire(now_);
+    return registry_.session_count();
+  }
+};
+
+TEST_F(MassExpiryTest, MoreThanHalfOfAllSessionsAreHeldForOneLeaseMoreAndThenEnd) {
+  Fill(11, 10);
+  EXPECT_EQ(LiveSessions(), 21u);
+  EXPECT_EQ(registry_.held_session_count(), 11u);
+  for (int i = 11; i < 21; ++i) Heartbeat(Nth(i));
+  now_ += kTtl - kTick;
+  for (int i = 11; i < 21; ++i) Heartbeat(Nth(i));
+  EXPECT_EQ(LiveSessions(), 21u);
+  now_ += kTick;
+  EXPECT_EQ(LiveSessions(), 10u);
+  EXPECT_EQ(registry_.held_session_count(), 11u);
+}
+
+TEST_F(MassExpiryTest, HalfOfAllSessionsEndWithTheirLeases) {
+  Fill(10, 10);
+  EXPECT_EQ(LiveSessions(), 10u);
+  EXPECT_EQ(registry_.held_session_count(), 0u);
+}
+
+TEST_F(MassExpiryTest, FewerThanTenSessionsEndWithTheirLeasesHoweverLargeTheirShare) {
+  Fill(9, 0);
+  EXPECT_EQ(LiveSessions(), 0u);
+}
+
+TEST_F(MassExpiryTest, AllOfTenSessionsAreHeld) {
+  Fill(10, 0);
+  EXPECT_EQ(LiveSessions(), 10u);
+}
+
+TEST_F(MassExpiryTest, LeasesThatEndWithinAHeartbeatIntervalOfTheFirstCount) {
+  SpreadTen(kInterval);
+  EXPECT_EQ(LiveSessions(), 10u);
+}
+
+TEST_F(MassExpiryTest, LeasesThatEndLaterDoNotCount) {
+  SpreadTen(kInterval + kTick);
+  EXPECT_EQ(LiveSessions(), 9u);
+}
+
+TEST_F(MassExpiryTest, AHeldSessionThatIsHeardOfAgainIsAsGoodAsAnyOther) {
+  Fill(10, 0);
+  EXPECT_EQ(LiveSessions(), 10u);
+  for (int i = 0; i < 10; ++i) Heartbeat(Nth(i));
+  now_ += kTtl;
+  EXPECT_EQ(LiveSessions(), 10u);
+  EXPECT_EQ(registry_.held_session_count(), 20u);
+}
+
 }  // namespace
 }  // namespace pylabhub::broker
