@@ -10,6 +10,8 @@
 #ifndef PYLABHUB_CLIENT_BROKER_CONNECTION_H_
 #define PYLABHUB_CLIENT_BROKER_CONNECTION_H_
 
+#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -18,6 +20,19 @@
 #include "client/broker_types.h"
 
 namespace pylabhub {
+
+// One Watch stream. Next belongs to one thread at a time, Cancel to any. The destructor ends the stream.
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+
+  // Waits for what comes next, for as long as it takes. An error ends the stream: of the broker (its reason says which),
+  // kUnavailable without a reason when the connection broke, kCancelled after Cancel.
+  virtual absl::StatusOr<WatchBatch> Next() = 0;
+
+  // Ends it: a Next that waits, and every later one, answers kCancelled.
+  virtual void Cancel() = 0;
+};
 
 class BrokerConnection {
  public:
@@ -31,14 +46,16 @@ class BrokerConnection {
   // segment. `force` takes it from another session whose lease has not ended, where the broker allows that.
   virtual absl::StatusOr<Grant> Register(const std::string& session_id, const ChannelSpec& channel,
                                          bool force, absl::Duration timeout) = 0;
-  // `epoch` 0: whichever the session holds.
-  virtual absl::Status Deregister(const std::string& session_id, const std::string& channel, uint64_t epoch,
-                                  absl::Duration timeout) = 0;
+  // `epoch` 0: whichever the session holds. Answers the directory's revision after the change.
+  virtual absl::StatusOr<uint64_t> Deregister(const std::string& session_id, const std::string& channel,
+                                              uint64_t epoch, absl::Duration timeout) = 0;
 
   virtual absl::StatusOr<Grant> ConsumerRegister(const std::string& session_id, const ConsumerSpec& consumer,
                                                  absl::Duration timeout) = 0;
-  virtual absl::Status ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
-                                          absl::Duration timeout) = 0;
+  // Answers the directory's revision after the change.
+  virtual absl::StatusOr<uint64_t> ConsumerDeregister(const std::string& session_id,
+                                                      const ConsumerClaim& consumer,
+                                                      absl::Duration timeout) = 0;
 
   // Never tried twice: whoever keeps leases decides when to try again.
   virtual absl::StatusOr<HeartbeatReport> Heartbeat(const std::string& session_id, const Claims& claims,
@@ -51,7 +68,10 @@ class BrokerConnection {
   virtual absl::StatusOr<ChannelPage> ListChannels(const std::string& name_prefix,
                                                    const std::string& page_token, absl::Duration timeout) = 0;
 
-  // Ends the calls that are being made now with kCancelled. Later calls are not affected.
+  // Does not wait: whether the broker is there, and watches, the first Next says. The connection must outlive the stream.
+  virtual std::unique_ptr<WatchStream> Watch(const WatchRequest& request) = 0;
+
+  // Ends the calls that are being made now with kCancelled. Streams and later calls are not affected.
   virtual void CancelCalls() = 0;
 };
 

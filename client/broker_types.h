@@ -51,6 +51,9 @@ struct ChannelSpec {
 
 enum class ChannelState { kUnknown, kPending, kReady, kClosing };
 
+// Why a channel is closing.
+enum class CloseReason { kUnknown, kDeregistered, kLeaseExpired, kReplaced, kClosedByAdmin, kRevoked };
+
 // A channel as the broker knows it.
 struct Channel {
   ChannelSpec spec = {};
@@ -59,6 +62,7 @@ struct Channel {
   uint32_t consumer_count = 0;
   uint64_t revision = 0;
   std::string producer_identity = {};
+  CloseReason close_reason = CloseReason::kUnknown;  // of one that is closing
 };
 
 // What a consumer states of itself.
@@ -131,6 +135,44 @@ struct BrokerInfo {
   std::string caller_identity = {};  // whom the broker takes this client for
   absl::Time caller_certificate_expire_time = absl::InfiniteFuture();
   ProcessInfo process = {};
+};
+
+// What to watch, and from when on.
+struct WatchRequest {
+  // Names, where `*` stands for any run of characters and `?` for one; at most 100. None: every channel.
+  std::vector<std::string> name_patterns = {};
+  // Whether the channels as they are come first.
+  bool snapshot = false;
+  // Without a snapshot: the events after this revision of this history.
+  uint64_t after_revision = 0;
+  std::string history_id = {};
+};
+
+enum class WatchEventKind {
+  kUnknown,  // of a later version: skipped
+  kSnapshot,
+  kSnapshotComplete,
+  kBookmark,
+  kChannelPending,
+  kChannelReady,
+  kChannelClosing,
+  kChannelRemoved,
+  kConsumerJoined,
+  kConsumerLeft,
+  kSchemaChanged,
+};
+
+struct WatchEvent {
+  WatchEventKind kind = WatchEventKind::kUnknown;
+  uint64_t revision = 0;
+  Channel channel = {};  // after the change; of kSnapshotComplete and kBookmark none
+  bool coalesced = false;
+};
+
+// What a Watch stream brings at once: events in the order of their revisions.
+struct WatchBatch {
+  std::vector<WatchEvent> events = {};
+  std::string history_id = {};
 };
 
 struct ChannelPage {

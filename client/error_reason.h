@@ -24,9 +24,12 @@ inline constexpr absl::string_view kChannelNotFound = "CHANNEL_NOT_FOUND";
 inline constexpr absl::string_view kChannelNotReady = "CHANNEL_NOT_READY";
 inline constexpr absl::string_view kChannelHeld = "CHANNEL_HELD";
 inline constexpr absl::string_view kNotRegistered = "NOT_REGISTERED";
+inline constexpr absl::string_view kRevisionCompacted = "REVISION_COMPACTED";
 inline constexpr absl::string_view kSchemaMismatch = "SCHEMA_MISMATCH";
+inline constexpr absl::string_view kShuttingDown = "SHUTTING_DOWN";
 inline constexpr absl::string_view kStaleEpoch = "STALE_EPOCH";
 inline constexpr absl::string_view kVersionUnsupported = "VERSION_UNSUPPORTED";
+inline constexpr absl::string_view kWatcherTooSlow = "WATCHER_TOO_SLOW";
 }  // namespace reason
 
 // The broker's reason, for instance "SCHEMA_MISMATCH". Empty for OK, and for an error that no broker gave (it

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/error_reason.h"
+#include "client/name_pattern.h"
 
 namespace pylabhub {
 namespace {
@@ -32,6 +33,95 @@ absl::Status SchemaMismatch(const std::string& channel) {
 
 }  // namespace
 
+class FakeWatchStream : public WatchStream {
+ public:
+  FakeWatchStream(FakeBroker& broker, WatchRequest request) : broker_(broker), request_(std::move(request)) {}
+  ~FakeWatchStream() override {
+    const std::lock_guard lock(broker_.mutex_);
+    if (open_) --broker_.stream_count_;
+  }
+
+  absl::StatusOr<WatchBatch> Next() override {
+    if (!end_.ok()) return end_;
+    absl::StatusOr<WatchBatch> batch = started_ ? Continue() : Start();
+    end_ = batch.status();
+    return batch;
+  }
+
+  void Cancel() override {
+    const std::lock_guard lock(broker_.mutex_);
+    cancelled_ = true;
+    broker_.changed_.notify_all();
+  }
+
+ private:
+  absl::StatusOr<WatchBatch> Start() {
+    started_ = true;
+    if (absl::Status status = broker_.Enter("Watch"); !status.ok()) return status;
+    const std::lock_guard lock(broker_.mutex_);
+    if (cancelled_) return Cancelled();
+    broker_.last_watch_ = request_;
+    const bool other_history = !request_.history_id.empty() && request_.history_id != broker_.history_id_;
+    if (!request_.snapshot && (other_history || request_.after_revision < broker_.compacted_revision_)) {
+      return Refusal(absl::StatusCode::kOutOfRange, reason::kRevisionCompacted,
+                     "watch again with a snapshot");
+    }
+    open_ = true;
+    ++broker_.stream_count_;
+    ends_ = broker_.ends_;
+    sent_ = request_.after_revision;
+    return request_.snapshot ? SnapshotNow() : Later();
+  }
+
+  absl::StatusOr<WatchBatch> Continue() {
+    std::unique_lock lock(broker_.mutex_);
+    broker_.changed_.wait(lock,
+                          [&] { return cancelled_ || broker_.ends_ != ends_ || broker_.revision_ > sent_; });
+    if (cancelled_) return Cancelled();
+    if (broker_.ends_ != ends_) return broker_.end_;
+    return Later();
+  }
+
+  static absl::Status Cancelled() { return absl::CancelledError("the stream was cancelled"); }
+
+  // Both expect the broker's lock to be held.
+  WatchBatch SnapshotNow() {
+    WatchBatch batch{.history_id = broker_.history_id_};
+    for (const auto& [name, entry] : broker_.entries_) {
+      if (!NameMatchesAny(name, request_.name_patterns)) continue;
+      batch.events.push_back({.kind = WatchEventKind::kSnapshot,
+                              .revision = broker_.revision_,
+                              .channel = broker_.Snapshot(entry)});
+    }
+    batch.events.push_back({.kind = WatchEventKind::kSnapshotComplete, .revision = broker_.revision_});
+    sent_ = broker_.revision_;
+    return batch;
+  }
+
+  WatchBatch Later() {
+    WatchBatch batch{.history_id = broker_.history_id_};
+    for (const WatchEvent& event : broker_.events_) {
+      if (event.revision <= sent_ || !NameMatchesAny(event.channel.spec.name, request_.name_patterns))
+        continue;
+      batch.events.push_back(event);
+    }
+    batch.events.push_back({.kind = WatchEventKind::kBookmark, .revision = broker_.revision_});
+    sent_ = broker_.revision_;
+    return batch;
+  }
+
+  FakeBroker& broker_;
+  const WatchRequest request_;
+  // Of the thread that reads.
+  bool started_ = false;
+  absl::Status end_;
+  // All below are guarded by the broker's lock.
+  bool open_ = false;
+  bool cancelled_ = false;
+  uint64_t sent_ = 0;
+  uint64_t ends_ = 0;
+};
+
 class FakeConnection : public BrokerConnection {
  public:
   FakeConnection(FakeBroker& broker, std::string identity)
@@ -52,8 +142,8 @@ class FakeConnection : public BrokerConnection {
     return broker_.Register(identity_, session_id, channel, force);
   }
 
-  absl::Status Deregister(const std::string& session_id, const std::string& channel, uint64_t epoch,
-                          absl::Duration) override {
+  absl::StatusOr<uint64_t> Deregister(const std::string& session_id, const std::string& channel,
+                                      uint64_t epoch, absl::Duration) override {
     if (absl::Status status = broker_.Enter("Deregister"); !status.ok()) return status;
     return broker_.Deregister(session_id, channel, epoch);
   }
@@ -64,8 +154,8 @@ class FakeConnection : public BrokerConnection {
     return broker_.ConsumerRegister(session_id, consumer);
   }
 
-  absl::Status ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
-                                  absl::Duration) override {
+  absl::StatusOr<uint64_t> ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
+                                              absl::Duration) override {
     if (absl::Status status = broker_.Enter("ConsumerDeregister"); !status.ok()) return status;
     return broker_.ConsumerDeregister(session_id, consumer);
   }
@@ -85,6 +175,10 @@ class FakeConnection : public BrokerConnection {
                                            absl::Duration) override {
     if (absl::Status status = broker_.Enter("ListChannels"); !status.ok()) return status;
     return broker_.ListChannels(name_prefix);
+  }
+
+  std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override {
+    return std::make_unique<FakeWatchStream>(broker_, request);
   }
 
   void CancelCalls() override { (void)broker_.Enter("CancelCalls"); }
@@ -107,20 +201,72 @@ void FakeBroker::Restart() {
   const std::lock_guard lock(mutex_);
   entries_.clear();
   sessions_.clear();
+  events_.clear();
+  history_id_ = absl::StrCat("fake history ", ends_ + 2);
+  EndStreams(Refusal(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the broker is restarted"));
+}
+
+void FakeBroker::RestartWithState() {
+  const std::lock_guard lock(mutex_);
+  events_.clear();
+  compacted_revision_ = ++revision_;
+  EndStreams(Refusal(absl::StatusCode::kUnavailable, reason::kShuttingDown, "the broker is restarted"));
+}
+
+void FakeBroker::BreakStreams(const absl::Status& status) {
+  const std::lock_guard lock(mutex_);
+  EndStreams(status);
+}
+
+void FakeBroker::CompactEvents() {
+  const std::lock_guard lock(mutex_);
+  events_.clear();
+  compacted_revision_ = revision_;
+}
+
+void FakeBroker::EndStreams(const absl::Status& status) {
+  ++ends_;
+  end_ = status;
+  changed_.notify_all();
+}
+
+void FakeBroker::Change(Entry& entry, WatchEventKind kind) {
+  entry.channel.revision = ++revision_;
+  events_.push_back({.kind = kind, .revision = revision_, .channel = Snapshot(entry)});
+  changed_.notify_all();
+}
+
+void FakeBroker::Close(Entry& entry, CloseReason why) {
+  entry.channel.state = ChannelState::kClosing;
+  entry.channel.close_reason = why;
+  Change(entry, WatchEventKind::kChannelClosing);
+}
+
+void FakeBroker::Remove(std::map<std::string, Entry>::iterator entry) {
+  Change(entry->second, WatchEventKind::kChannelRemoved);
+  entries_.erase(entry);
 }
 
 void FakeBroker::TakeOver(const std::string& channel) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(channel);
   if (found == entries_.end()) return;
-  found->second.taken_over = true;
-  found->second.session_id = "another session";
-  found->second.channel.epoch = ++last_epoch_;
+  Entry& entry = found->second;
+  Close(entry, CloseReason::kReplaced);
+  entry.taken_over = true;
+  entry.session_id = "another session";
+  entry.channel.epoch = ++last_epoch_;
+  entry.channel.state = ChannelState::kReady;
+  entry.channel.close_reason = CloseReason::kUnknown;
+  Change(entry, WatchEventKind::kChannelReady);
 }
 
 void FakeBroker::Expire(const std::string& channel) {
   const std::lock_guard lock(mutex_);
-  entries_.erase(channel);
+  const auto found = entries_.find(channel);
+  if (found == entries_.end()) return;
+  Close(found->second, CloseReason::kLeaseExpired);
+  Remove(found);
 }
 
 Channel FakeBroker::Find(const std::string& channel) const {
@@ -132,6 +278,21 @@ Channel FakeBroker::Find(const std::string& channel) const {
 uint64_t FakeBroker::heartbeat_count() const {
   const std::lock_guard lock(mutex_);
   return heartbeat_count_;
+}
+
+size_t FakeBroker::stream_count() const {
+  const std::lock_guard lock(mutex_);
+  return stream_count_;
+}
+
+WatchRequest FakeBroker::last_watch() const {
+  const std::lock_guard lock(mutex_);
+  return last_watch_;
+}
+
+uint64_t FakeBroker::revision() const {
+  const std::lock_guard lock(mutex_);
+  return revision_;
 }
 
 absl::Status FakeBroker::Enter(absl::string_view method) {
@@ -160,19 +321,21 @@ absl::StatusOr<Grant> FakeBroker::Register(const std::string& identity, const st
   }
   if (!is_new && entry.channel.spec.schema_hash != spec.schema_hash) return SchemaMismatch(spec.name);
   const bool same = entry.session_id == session_id && entry.channel.spec.segment_id == spec.segment_id;
-  if (is_new || !same) {
-    entry.channel.epoch = ++last_epoch_;
-    entry.channel.state = ChannelState::kPending;
-  }
+  sessions_.insert(session_id);
+  if (!is_new && same) return Grant{.channel = Snapshot(entry), .terms = terms_};
+  if (!is_new) Close(entry, CloseReason::kReplaced);
+  entry.channel.epoch = ++last_epoch_;
+  entry.channel.state = ChannelState::kPending;
+  entry.channel.close_reason = CloseReason::kUnknown;
   entry.session_id = session_id;
   entry.channel.spec = spec;
   entry.channel.producer_identity = identity;
-  sessions_.insert(session_id);
+  Change(entry, WatchEventKind::kChannelPending);
   return Grant{.channel = Snapshot(entry), .terms = terms_};
 }
 
-absl::Status FakeBroker::Deregister(const std::string& session_id, const std::string& channel,
-                                    uint64_t epoch) {
+absl::StatusOr<uint64_t> FakeBroker::Deregister(const std::string& session_id, const std::string& channel,
+                                                uint64_t epoch) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(channel);
   if (found == entries_.end() || found->second.session_id != session_id) {
@@ -182,8 +345,9 @@ absl::Status FakeBroker::Deregister(const std::string& session_id, const std::st
     return Refusal(absl::StatusCode::kFailedPrecondition, reason::kStaleEpoch,
                    absl::StrCat("channel '", channel, "' was registered anew"));
   }
-  entries_.erase(found);
-  return absl::OkStatus();
+  Close(found->second, CloseReason::kDeregistered);
+  Remove(found);
+  return revision_;
 }
 
 absl::StatusOr<Grant> FakeBroker::ConsumerRegister(const std::string& session_id, const ConsumerSpec& spec) {
@@ -194,18 +358,22 @@ absl::StatusOr<Grant> FakeBroker::ConsumerRegister(const std::string& session_id
   if (spec.expected_schema_hash.has_value() && *spec.expected_schema_hash != entry.channel.spec.schema_hash) {
     return SchemaMismatch(spec.channel);
   }
-  entry.consumers.emplace(session_id, spec.consumer_id);
   sessions_.insert(session_id);
+  if (entry.consumers.emplace(session_id, spec.consumer_id).second) {
+    Change(entry, WatchEventKind::kConsumerJoined);
+  }
   return Grant{.channel = Snapshot(entry), .terms = terms_};
 }
 
-absl::Status FakeBroker::ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer) {
+absl::StatusOr<uint64_t> FakeBroker::ConsumerDeregister(const std::string& session_id,
+                                                        const ConsumerClaim& consumer) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(consumer.channel);
   if (found == entries_.end() || found->second.consumers.erase({session_id, consumer.consumer_id}) == 0) {
     return NotRegistered(absl::StrCat("consumer of channel '", consumer.channel, "'"));
   }
-  return absl::OkStatus();
+  Change(found->second, WatchEventKind::kConsumerLeft);
+  return revision_;
 }
 
 HeartbeatReport FakeBroker::Heartbeat(const std::string& session_id, const Claims& claims) {
@@ -216,7 +384,9 @@ HeartbeatReport FakeBroker::Heartbeat(const std::string& session_id, const Claim
   for (const ChannelClaim& claim : claims.channels) {
     const auto found = entries_.find(claim.name);
     if (found != entries_.end() && found->second.session_id == session_id) {
+      if (found->second.channel.state == ChannelState::kReady) continue;
       found->second.channel.state = ChannelState::kReady;
+      Change(found->second, WatchEventKind::kChannelReady);
       continue;
     }
     const bool fenced = found != entries_.end() && found->second.taken_over;

@@ -20,6 +20,7 @@
 namespace pylabhub {
 namespace {
 
+constexpr char kRequestIdKey[] = "pylabhub-request-id";
 constexpr uint32_t kProtocolVersion = 1;
 constexpr int kPageSize = 1000;
 constexpr int kReconnectFirstMs = 100;
@@ -104,6 +105,47 @@ class CallsInFlight {
   uint64_t cancel_count_ = 0;
 };
 
+// So that a failure can be looked up in the broker's log. The connection's own failures never got there.
+absl::Status WithRequestId(const absl::Status& status, const std::string& request_id) {
+  if (status.ok() || IsWorthRetrying(status)) return status;
+  return WithMessage(status, absl::StrCat(status.message(), " [request ", request_id, "]"));
+}
+
+class GrpcWatchStream : public WatchStream {
+ public:
+  GrpcWatchStream(v1::Broker::Stub& stub, v1::WatchRequest request, std::string request_id)
+      : stub_(stub), request_(std::move(request)), request_id_(std::move(request_id)) {
+    context_.AddMetadata(kRequestIdKey, request_id_);
+  }
+
+  ~GrpcWatchStream() override {
+    context_.TryCancel();
+    while (Next().ok()) {
+    }
+  }
+
+  absl::StatusOr<WatchBatch> Next() override {
+    if (!end_.ok()) return end_;
+    // Here and not in the constructor: it waits until there is a connection.
+    if (reader_ == nullptr) reader_ = stub_.Watch(&context_, request_);
+    v1::WatchResponse response;
+    if (reader_->Read(&response)) return FromWire(response);
+    end_ = WithRequestId(FromWire(reader_->Finish()), request_id_);
+    if (end_.ok()) end_ = absl::UnavailableError("the broker ended the stream without a reason");
+    return end_;
+  }
+
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  v1::Broker::Stub& stub_;
+  const v1::WatchRequest request_;
+  const std::string request_id_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::WatchResponse>> reader_;
+  absl::Status end_;
+};
+
 class GrpcBrokerConnection : public BrokerConnection {
  public:
   GrpcBrokerConnection(const std::string& target, const std::string& server_name, const tls::TlsFiles& files)
@@ -128,14 +170,16 @@ class GrpcBrokerConnection : public BrokerConnection {
     return FromWire(response);
   }
 
-  absl::Status Deregister(const std::string& session_id, const std::string& channel, uint64_t epoch,
-                          absl::Duration timeout) override {
+  absl::StatusOr<uint64_t> Deregister(const std::string& session_id, const std::string& channel,
+                                      uint64_t epoch, absl::Duration timeout) override {
     v1::DeregisterRequest request;
     request.set_session_id(session_id);
     request.set_name(channel);
     request.set_epoch(epoch);
     v1::DeregisterResponse response;
-    return Call(&v1::Broker::Stub::Deregister, request, timeout, response);
+    const absl::Status status = Call(&v1::Broker::Stub::Deregister, request, timeout, response);
+    if (!status.ok()) return status;
+    return response.revision();
   }
 
   absl::StatusOr<Grant> ConsumerRegister(const std::string& session_id, const ConsumerSpec& consumer,
@@ -147,14 +191,16 @@ class GrpcBrokerConnection : public BrokerConnection {
     return FromWire(response);
   }
 
-  absl::Status ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
-                                  absl::Duration timeout) override {
+  absl::StatusOr<uint64_t> ConsumerDeregister(const std::string& session_id, const ConsumerClaim& consumer,
+                                              absl::Duration timeout) override {
     v1::ConsumerDeregisterRequest request;
     request.set_session_id(session_id);
     request.set_channel_name(consumer.channel);
     request.set_consumer_id(consumer.consumer_id);
     v1::ConsumerDeregisterResponse response;
-    return Call(&v1::Broker::Stub::ConsumerDeregister, request, timeout, response);
+    const absl::Status status = Call(&v1::Broker::Stub::ConsumerDeregister, request, timeout, response);
+    if (!status.ok()) return status;
+    return response.revision();
   }
 
   absl::StatusOr<HeartbeatReport> Heartbeat(const std::string& session_id, const Claims& claims,
@@ -187,9 +233,15 @@ class GrpcBrokerConnection : public BrokerConnection {
     return FromWire(response);
   }
 
+  std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override {
+    return std::make_unique<GrpcWatchStream>(*stub_, ToWire(request), NextRequestId());
+  }
+
   void CancelCalls() override { calls_.Cancel(); }
 
  private:
+  std::string NextRequestId() { return absl::StrCat(id_prefix_, "-", ++last_request_); }
+
   template <typename Request, typename Response>
   using Method = grpc::Status (v1::Broker::Stub::*)(grpc::ClientContext*, const Request&, Response*);
 
@@ -199,13 +251,11 @@ class GrpcBrokerConnection : public BrokerConnection {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          absl::ToChronoNanoseconds(std::min(timeout, kLongestTimeout)));
-    const std::string request_id = absl::StrCat(id_prefix_, "-", ++last_request_);
-    context.AddMetadata("pylabhub-request-id", request_id);
+    const std::string request_id = NextRequestId();
+    context.AddMetadata(kRequestIdKey, request_id);
     const CallsInFlight::Entry entry(calls_, context);
     response.Clear();
-    absl::Status status = FromWire((stub_.get()->*method)(&context, request, &response));
-    if (status.ok() || ReasonOf(status).empty()) return status;
-    return WithMessage(status, absl::StrCat(status.message(), " [request ", request_id, "]"));
+    return WithRequestId(FromWire((stub_.get()->*method)(&context, request, &response)), request_id);
   }
 
   template <typename Request, typename Response>

@@ -104,7 +104,7 @@ void Messenger::GiveUp(const Claims& claims, absl::Time deadline) {
   const auto give_up = [&](const std::string& what, auto call) {
     const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) return false;
-    const absl::Status status = call(std::min(left, kGiveUpTimeout));
+    const absl::Status status = call(std::min(left, kGiveUpTimeout)).status();
     if (!status.ok()) options_.log(absl::StrCat("could not give up ", what, ": ", status.message()));
     // An unreachable broker is asked once: the leases end by themselves.
     return !IsAmbiguous(status);
@@ -175,14 +175,14 @@ std::future<absl::Status> Messenger::DeregisterProducer(std::string channel) {
   return InTurn<absl::Status>([this, channel = std::move(channel)] {
     // First of all, so that no heartbeat claims it from here on.
     const uint64_t epoch = keeper_.DropChannel(channel).value_or(0);
-    return connection_->Deregister(session_id_, channel, epoch, options_.call_timeout);
+    return connection_->Deregister(session_id_, channel, epoch, options_.call_timeout).status();
   });
 }
 
 std::future<absl::Status> Messenger::DeregisterConsumer(ConsumerClaim consumer) {
   return InTurn<absl::Status>([this, consumer = std::move(consumer)] {
     keeper_.DropConsumer(consumer);
-    return connection_->ConsumerDeregister(session_id_, consumer, options_.call_timeout);
+    return connection_->ConsumerDeregister(session_id_, consumer, options_.call_timeout).status();
   });
 }
 

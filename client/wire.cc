@@ -85,6 +85,50 @@ ChannelState FromWire(v1::ChannelState state) {
   }
 }
 
+CloseReason FromWire(v1::CloseReason reason) {
+  switch (reason) {
+    case v1::CLOSE_REASON_DEREGISTERED:
+      return CloseReason::kDeregistered;
+    case v1::CLOSE_REASON_LEASE_EXPIRED:
+      return CloseReason::kLeaseExpired;
+    case v1::CLOSE_REASON_REPLACED:
+      return CloseReason::kReplaced;
+    case v1::CLOSE_REASON_CLOSED_BY_ADMIN:
+      return CloseReason::kClosedByAdmin;
+    case v1::CLOSE_REASON_REVOKED:
+      return CloseReason::kRevoked;
+    default:
+      return CloseReason::kUnknown;
+  }
+}
+
+WatchEventKind FromWire(v1::WatchEventKind kind) {
+  switch (kind) {
+    case v1::WATCH_EVENT_KIND_SNAPSHOT:
+      return WatchEventKind::kSnapshot;
+    case v1::WATCH_EVENT_KIND_SNAPSHOT_COMPLETE:
+      return WatchEventKind::kSnapshotComplete;
+    case v1::WATCH_EVENT_KIND_BOOKMARK:
+      return WatchEventKind::kBookmark;
+    case v1::WATCH_EVENT_KIND_CHANNEL_PENDING:
+      return WatchEventKind::kChannelPending;
+    case v1::WATCH_EVENT_KIND_CHANNEL_READY:
+      return WatchEventKind::kChannelReady;
+    case v1::WATCH_EVENT_KIND_CHANNEL_CLOSING:
+      return WatchEventKind::kChannelClosing;
+    case v1::WATCH_EVENT_KIND_CHANNEL_REMOVED:
+      return WatchEventKind::kChannelRemoved;
+    case v1::WATCH_EVENT_KIND_CONSUMER_JOINED:
+      return WatchEventKind::kConsumerJoined;
+    case v1::WATCH_EVENT_KIND_CONSUMER_LEFT:
+      return WatchEventKind::kConsumerLeft;
+    case v1::WATCH_EVENT_KIND_SCHEMA_CHANGED:
+      return WatchEventKind::kSchemaChanged;
+    default:
+      return WatchEventKind::kUnknown;
+  }
+}
+
 LossReason FromWire(v1::LossReason reason) {
   switch (reason) {
     case v1::LOSS_REASON_FENCED:
@@ -141,6 +185,15 @@ v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const Consumer
   return request;
 }
 
+v1::WatchRequest ToWire(const WatchRequest& request) {
+  v1::WatchRequest to;
+  to.mutable_name_patterns()->Add(request.name_patterns.begin(), request.name_patterns.end());
+  to.set_snapshot(request.snapshot);
+  to.set_after_revision(request.after_revision);
+  to.set_history_id(request.history_id);
+  return to;
+}
+
 v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims) {
   v1::HeartbeatRequest request;
   v1::SessionClaims& session = *request.add_sessions();
@@ -164,7 +217,8 @@ Channel FromWire(const v1::Channel& channel) {
           .epoch = channel.epoch(),
           .consumer_count = channel.consumer_count(),
           .revision = channel.revision(),
-          .producer_identity = channel.producer_identity()};
+          .producer_identity = channel.producer_identity(),
+          .close_reason = FromWire(channel.close_reason())};
 }
 
 Grant FromWire(const v1::RegisterResponse& response) {
@@ -196,6 +250,18 @@ ChannelPage FromWire(const v1::ListChannelsResponse& response) {
   ChannelPage page = {.next_page_token = response.next_page_token()};
   for (const v1::Channel& channel : response.channels()) page.channels.push_back(FromWire(channel));
   return page;
+}
+
+WatchBatch FromWire(const v1::WatchResponse& response) {
+  WatchBatch batch = {.history_id = response.history_id()};
+  batch.events.reserve(static_cast<size_t>(response.events_size()));
+  for (const v1::WatchEvent& event : response.events()) {
+    batch.events.push_back({.kind = FromWire(event.kind()),
+                            .revision = event.revision(),
+                            .channel = FromWire(event.channel()),
+                            .coalesced = event.coalesced()});
+  }
+  return batch;
 }
 
 HeartbeatReport FromWire(const v1::HeartbeatResponse& response) {

@@ -17,6 +17,7 @@ namespace pylabhub {
 
 v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& channel, bool force);
 v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const ConsumerSpec& consumer);
+v1::WatchRequest ToWire(const WatchRequest& request);
 v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims);
 
 Channel FromWire(const v1::Channel& channel);
@@ -24,6 +25,7 @@ Grant FromWire(const v1::RegisterResponse& response);
 Grant FromWire(const v1::ConsumerRegisterResponse& response);
 BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response);
 ChannelPage FromWire(const v1::ListChannelsResponse& response);
+WatchBatch FromWire(const v1::WatchResponse& response);
 // `response` answers one session.
 HeartbeatReport FromWire(const v1::HeartbeatResponse& response);
 
