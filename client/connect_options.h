@@ -3,17 +3,32 @@
 #define PYLABHUB_CLIENT_CONNECT_OPTIONS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "client/messenger_event.h"
 
 namespace pylabhub {
 
+// Which channels a Messenger follows by its Watch stream: it answers for them from memory, and tells at once when they close.
+// Each costs about 1.5 KiB of memory, and a message for each change.
+struct WatchScope {
+  // Those that were asked for (the last 1,000 names) and those that are consumed. Where these are more than 100, by the
+  // beginnings that they share. A process that neither asks nor consumes watches nothing.
+  bool names = true;
+  // Besides, those whose names match one of these, at most 50; `*` stands for any run of characters, `?` for one.
+  std::vector<std::string> patterns = {};
+
+  static WatchScope Nothing() { return {.names = false}; }
+  static WatchScope Everything() { return {.patterns = {"*"}}; }
+};
+
 struct MessengerOptions {
   // Told what happens to the channels and to the broker; see messenger_event.h. On a thread of its own, one
   // call at a time.
   MessengerEventHook on_event = nullptr;
   LogHook log = nullptr;
+  WatchScope watch = {};
   // How long a registration, or giving one up, may take, with what is tried again.
   absl::Duration call_timeout = absl::Seconds(5);
   // How long the destructor may take to give everything up.

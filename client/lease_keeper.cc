@@ -235,9 +235,49 @@ void LeaseKeeper::LookAtConsumedChannels() {
   LeaseTable::Events events;
   for (const std::string& name : names) {
     if (stopping()) return;
+    if (options_.is_watched(name)) continue;
     const absl::StatusOr<Channel> found = connection_.Discover(name, options_.call_timeout);
     const std::lock_guard lock(mutex_);
     table_.Saw(name, found, events);
+  }
+  Tell(std::move(events));
+}
+
+std::vector<std::string> LeaseKeeper::ConsumedChannels() const {
+  const std::lock_guard lock(mutex_);
+  return table_.ConsumedChannels();
+}
+
+void LeaseKeeper::See(const WarmDirectory::Changes& changes) {
+  LeaseTable::Events events;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const WarmDirectory::ChannelPtr& channel : changes) {
+      if (channel->state == ChannelState::kReady) {
+        table_.SawReady(channel->spec.name, channel->epoch, events);
+      } else {
+        table_.SawClosing(channel->spec.name, channel->close_reason, events);
+      }
+    }
+  }
+  Tell(std::move(events));
+}
+
+void LeaseKeeper::Compare(const WarmDirectory& directory) {
+  LeaseTable::Events events;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& name : table_.ConsumedChannels()) {
+      // Looked at from both sides: what is not found does not exist only if the stream told of it all the time.
+      const bool covered = directory.Covers(name);
+      const WarmDirectory::ChannelPtr found = directory.FindLastKnown(name);
+      if (!covered || !directory.Covers(name)) continue;
+      if (found == nullptr || found->state == ChannelState::kClosing) {
+        table_.SawClosing(name, found == nullptr ? CloseReason::kUnknown : found->close_reason, events);
+      } else if (found->state == ChannelState::kReady) {
+        table_.SawReady(name, found->epoch, events);
+      }
+    }
   }
   Tell(std::move(events));
 }

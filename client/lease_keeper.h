@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -33,6 +34,7 @@
 #include "client/lease_table.h"
 #include "client/messenger_event.h"
 #include "client/serial_queue.h"
+#include "client/warm_directory.h"
 
 namespace pylabhub {
 
@@ -42,6 +44,8 @@ class LeaseKeeper {
     std::string session_id;
     LeaseTerms terms;
     absl::Duration call_timeout;  // of a registration that is made again
+    // Whether a Watch stream tells of this channel, so that nobody needs to ask for it.
+    std::function<bool(const std::string&)> is_watched;
     std::function<void(LeaseTable::Events)> on_events;
     LogHook log;
   };
@@ -66,6 +70,11 @@ class LeaseKeeper {
   // See LeaseTable.
   std::optional<uint64_t> DropChannel(const std::string& name);
   bool DropConsumer(const ConsumerClaim& consumer);
+
+  // The channels that consumers hold, and what a Watch stream tells of channels: changes, and all of a fresh directory.
+  std::vector<std::string> ConsumedChannels() const;
+  void See(const WarmDirectory::Changes& changes);
+  void Compare(const WarmDirectory& directory);
 
   // Waits at most `timeout` for the end of that heartbeat, and answers how it, or a later one, ended.
   // kCancelled after Stop.

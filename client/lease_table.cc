@@ -27,6 +27,31 @@ absl::Status WhyLost(const LostChannel& lost) {
   return absl::CancelledError(absl::StrCat("an administrator closed channel '", lost.name, "'"));
 }
 
+absl::string_view InWords(CloseReason why) {
+  switch (why) {
+    case CloseReason::kDeregistered:
+      return "its producer has given it up";
+    case CloseReason::kLeaseExpired:
+      return "its producer was not heard of for as long as its lease lasts";
+    case CloseReason::kReplaced:
+      return "another producer takes its place";
+    case CloseReason::kClosedByAdmin:
+      return "an administrator closed it";
+    case CloseReason::kRevoked:
+      return "its producer has lost the right to it";
+    case CloseReason::kUnknown:
+      return "the broker does not have it any more";
+  }
+  return "the broker does not say why";
+}
+
+absl::Status WhyClosing(const std::string& channel, CloseReason why) {
+  absl::Status status =
+      absl::NotFoundError(absl::StrCat("channel '", channel, "' is closing: ", InWords(why)));
+  SetReason(status, reason::kChannelNotFound);
+  return status;
+}
+
 bool ChannelIsGone(const absl::Status& status) { return ReasonOf(status) == reason::kChannelNotFound; }
 
 // Whether trying again later may succeed with nothing changed here.
@@ -211,18 +236,33 @@ std::vector<std::string> LeaseTable::ConsumedChannels() const {
 }
 
 void LeaseTable::Saw(const std::string& channel, const absl::StatusOr<Channel>& found, Events& events) {
-  const bool gone = ChannelIsGone(found.status());
-  if (!found.ok() && !gone) return;
-  for (auto& [key, entry] : consumers_) {
-    if (key.first != channel) continue;
-    if (gone && entry.channel_present) {
-      entry.channel_present = false;
-      events.push_back(EventAbout(MessengerEventKind::kChannelClosing, entry.spec, found.status()));
-    } else if (!gone && (!entry.channel_present || entry.epoch != found->epoch)) {
-      entry.channel_present = true;
-      entry.epoch = found->epoch;
-      events.push_back(EventAbout(MessengerEventKind::kChannelBack, entry.spec));
-    }
+  if (found.ok()) {
+    SawReady(channel, found->epoch, events);
+  } else if (ChannelIsGone(found.status())) {
+    SawClosing(channel, CloseReason::kUnknown, events);
+  }
+}
+
+void LeaseTable::SawReady(const std::string& channel, uint64_t epoch, Events& events) {
+  for (auto entry = consumers_.lower_bound({channel, ""});
+       entry != consumers_.end() && entry->first.first == channel; ++entry) {
+    ConsumerEntry& consumer = entry->second;
+    if (consumer.channel_present && consumer.epoch == epoch) continue;
+    consumer.channel_present = true;
+    consumer.epoch = epoch;
+    events.push_back(EventAbout(MessengerEventKind::kChannelBack, consumer.spec));
+  }
+}
+
+void LeaseTable::SawClosing(const std::string& channel, CloseReason why, Events& events) {
+  for (auto entry = consumers_.lower_bound({channel, ""});
+       entry != consumers_.end() && entry->first.first == channel; ++entry) {
+    ConsumerEntry& consumer = entry->second;
+    if (!consumer.channel_present) continue;
+    consumer.channel_present = false;
+    events.push_back(
+        EventAbout(MessengerEventKind::kChannelClosing, consumer.spec, WhyClosing(channel, why)));
+    events.back().close_reason = why;
   }
 }
 

@@ -82,6 +82,8 @@ class LeaseTable {
   // The channels that consumers hold, and what the broker says of one of them: how a closing is noticed.
   std::vector<std::string> ConsumedChannels() const;
   void Saw(const std::string& channel, const absl::StatusOr<Channel>& found, Events& events);
+  void SawReady(const std::string& channel, uint64_t epoch, Events& events);
+  void SawClosing(const std::string& channel, CloseReason why, Events& events);
 
  private:
   template <typename Spec>

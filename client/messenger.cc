@@ -20,6 +20,9 @@ namespace {
 
 constexpr absl::Duration kFirstDiscoverRetry = absl::Milliseconds(5);
 constexpr absl::Duration kDiscoverRetryLimit = absl::Milliseconds(250);
+constexpr size_t kMaxScopePatterns = 50;
+// How long a broker is asked for a channel that is known, before what it said last is the answer.
+constexpr absl::Duration kAskForKnownTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kLastAskTimeout = absl::Milliseconds(200);
 // Of one call at the end: a broker that is being restarted is not waited for, since leases end by themselves.
 constexpr absl::Duration kGiveUpTimeout = absl::Milliseconds(500);
@@ -40,9 +43,25 @@ bool IsHeld(const absl::Status& status) {
   return why == reason::kChannelHeld || why == reason::kSchemaMismatch;
 }
 
+const std::string& NameOf(const ChannelSpec& spec) { return spec.name; }
+const std::string& NameOf(const ConsumerSpec& spec) { return spec.channel; }
+
 bool MayAppear(const absl::Status& status) {
   const std::string why = ReasonOf(status);
   return why == reason::kChannelNotFound || why == reason::kChannelNotReady;
+}
+
+absl::Status CheckScope(const WatchScope& scope) {
+  if (scope.patterns.size() > kMaxScopePatterns) {
+    return absl::InvalidArgumentError(absl::StrCat("watch.patterns has ", scope.patterns.size(),
+                                                   " patterns, and may have ", kMaxScopePatterns,
+                                                   ": put some together with '*'"));
+  }
+  if (std::find(scope.patterns.begin(), scope.patterns.end(), "") != scope.patterns.end()) {
+    return absl::InvalidArgumentError(
+        "watch.patterns has an empty pattern, which matches no channel; '*' matches all");
+  }
+  return absl::OkStatus();
 }
 
 [[noreturn]] void DieOfDestructionInCallback() {
@@ -57,6 +76,7 @@ bool MayAppear(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Messenger>> Messenger::Create(std::unique_ptr<BrokerConnection> connection,
                                                              MessengerOptions options,
                                                              absl::Duration timeout) {
+  if (absl::Status status = CheckScope(options.watch); !status.ok()) return status;
   absl::StatusOr<BrokerInfo> info = connection->GetBrokerInfo(timeout);
   if (!info.ok()) return info.status();
   if (!options.log) options.log = [](absl::string_view) {};
@@ -70,19 +90,29 @@ Messenger::Messenger(std::unique_ptr<BrokerConnection> connection, BrokerInfo br
       broker_info_(std::move(broker_info)),
       options_(std::move(options)),
       session_id_(RandomSessionId()),
-      keeper_(
-          *connection_, calls_,
-          LeaseKeeper::Options{.session_id = session_id_,
-                               .terms = broker_info_.terms,
-                               .call_timeout = options_.call_timeout,
-                               .on_events = [this](LeaseTable::Events events) { Deliver(std::move(events)); },
-                               .log = options_.log}) {}
+      keeper_(*connection_, calls_,
+              LeaseKeeper::Options{
+                  .session_id = session_id_,
+                  .terms = broker_info_.terms,
+                  .call_timeout = options_.call_timeout,
+                  .is_watched = [this](const std::string& name) { return directory().Covers(name); },
+                  .on_events = [this](LeaseTable::Events events) { Deliver(std::move(events)); },
+                  .log = options_.log}),
+      watcher_(*connection_,
+               ChannelWatcher::Options{
+                   .follows_names = options_.watch.names,
+                   .patterns = options_.watch.patterns,
+                   .consumed_names = [this] { return keeper_.ConsumedChannels(); },
+                   .on_changes = [this](const WarmDirectory::Changes& changes) { keeper_.See(changes); },
+                   .on_fresh = [this] { keeper_.Compare(directory()); },
+                   .log = options_.log}) {}
 
 Messenger::~Messenger() {
   if (events_.IsCurrentThread() || calls_.IsCurrentThread()) DieOfDestructionInCallback();
   const absl::Time deadline = SteadyNow() + options_.close_timeout;
   // From here on, calls that wait for their turn end at once with kCancelled.
   closing_ = true;
+  watcher_.Stop();
   keeper_.RequestStop();
   const auto turn_came = std::make_shared<std::promise<void>>();
   const std::future<void> drained = turn_came->get_future();
@@ -136,11 +166,19 @@ std::future<Outcome> Messenger::InTurn(std::function<Outcome()> call) {
 template <typename Spec>
 absl::StatusOr<Grant> Messenger::Keep(const Spec& spec, absl::StatusOr<Grant> grant) {
   if (!grant.ok()) return grant;
-  const absl::Status beat = keeper_.Await(keeper_.Hold(spec, *grant), options_.call_timeout);
-  if (!beat.ok()) {
-    options_.log(
-        absl::StrCat("registered, but the first heartbeat failed and is sent again: ", beat.message()));
-  } else if constexpr (std::is_same_v<Spec, ChannelSpec>) {
+  constexpr bool kIsProducer = std::is_same_v<Spec, ChannelSpec>;
+  watcher_.Expect(NameOf(spec), grant->channel.revision);
+  const LeaseKeeper::Beat beat = keeper_.Hold(spec, *grant);
+  if (!kIsProducer) {
+    watcher_.Consume(NameOf(spec));
+    // The channel may have closed since the broker answered, and that been told when nobody held it yet.
+    keeper_.Compare(directory());
+  }
+  const absl::Status beat_status = keeper_.Await(beat, options_.call_timeout);
+  if (!beat_status.ok()) {
+    options_.log(absl::StrCat("registered, but the first heartbeat failed and is sent again: ",
+                              beat_status.message()));
+  } else if (kIsProducer) {
     grant->channel.state = ChannelState::kReady;
   }
   return grant;
@@ -175,18 +213,29 @@ std::future<absl::Status> Messenger::DeregisterProducer(std::string channel) {
   return InTurn<absl::Status>([this, channel = std::move(channel)] {
     // First of all, so that no heartbeat claims it from here on.
     const uint64_t epoch = keeper_.DropChannel(channel).value_or(0);
-    return connection_->Deregister(session_id_, channel, epoch, options_.call_timeout).status();
+    return Changed(channel, connection_->Deregister(session_id_, channel, epoch, options_.call_timeout));
   });
 }
 
 std::future<absl::Status> Messenger::DeregisterConsumer(ConsumerClaim consumer) {
   return InTurn<absl::Status>([this, consumer = std::move(consumer)] {
     keeper_.DropConsumer(consumer);
-    return connection_->ConsumerDeregister(session_id_, consumer, options_.call_timeout).status();
+    return Changed(consumer.channel,
+                   connection_->ConsumerDeregister(session_id_, consumer, options_.call_timeout));
   });
 }
 
-absl::StatusOr<Channel> Messenger::DiscoverProducer(const std::string& channel, absl::Duration timeout) {
+absl::Status Messenger::Changed(const std::string& channel, const absl::StatusOr<uint64_t>& revision) {
+  if (revision.ok()) watcher_.Expect(channel, *revision);
+  return revision.status();
+}
+
+absl::StatusOr<Channel> Messenger::DiscoverProducer(const std::string& channel, absl::Duration timeout,
+                                                    Consistency consistency) {
+  if (consistency == Consistency::kLocal) {
+    if (const WarmDirectory::ChannelPtr known = directory().FindReady(channel)) return *known;
+  }
+  watcher_.Ask(channel);
   const absl::Time deadline = SteadyNow() + timeout;
   Backoff backoff(kFirstDiscoverRetry, kDiscoverRetryLimit);
   while (true) {
@@ -195,15 +244,29 @@ absl::StatusOr<Channel> Messenger::DiscoverProducer(const std::string& channel, 
     const absl::Duration ask_timeout = timeout == absl::ZeroDuration()
                                            ? options_.call_timeout
                                            : std::max(deadline - SteadyNow(), kLastAskTimeout);
-    absl::StatusOr<Channel> found = connection_->Discover(channel, ask_timeout);
+    absl::StatusOr<Channel> found = AskFor(channel, ask_timeout, consistency);
     if (found.ok() || !MayAppear(found.status())) return found;
     const absl::Duration left = deadline - SteadyNow();
     if (left <= absl::ZeroDuration()) {
       return WithMessage(found.status(), absl::StrCat(found.status().message(), " (waited ",
                                                       absl::FormatDuration(timeout), ")"));
     }
-    absl::SleepFor(std::min(backoff.Next(), left));
+    const absl::Duration wait = directory().Covers(channel) ? left : std::min(backoff.Next(), left);
+    const WarmDirectory::ChannelPtr known = watcher_.AwaitReady(channel, wait);
+    if (known != nullptr && consistency == Consistency::kLocal) return *known;
   }
+}
+
+absl::StatusOr<Channel> Messenger::AskFor(const std::string& channel, absl::Duration timeout,
+                                          Consistency consistency) {
+  const WarmDirectory::ChannelPtr known =
+      consistency == Consistency::kLocal ? directory().FindLastKnown(channel) : nullptr;
+  if (known == nullptr || known->state != ChannelState::kReady)
+    return connection_->Discover(channel, timeout);
+  absl::StatusOr<Channel> found = connection_->Discover(channel, std::min(timeout, kAskForKnownTimeout));
+  // While a broker is restarted, nobody is to see a channel vanish. What it says counts; that it says nothing does not.
+  if (IsAmbiguous(found.status()) || ReasonOf(found.status()) == reason::kShuttingDown) return *known;
+  return found;
 }
 
 absl::StatusOr<std::vector<Channel>> Messenger::ListChannels(const std::string& name_prefix,

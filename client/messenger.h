@@ -14,9 +14,9 @@
 // without a broker.
 //
 // Thread safety: thread-safe. No singleton: one process may have several, to one broker or to several.
-// Threads:       three of its own: heartbeats; registrations, one after the other; on_event. A slow broker
-//                call or a slow callback holds up no heartbeat, and a callback may wait for the outcome of
-//                a registration.
+// Threads:       four of its own: heartbeats; registrations, one after the other; on_event; and the Watch stream, once
+//                there is something to watch. A slow broker call or a slow callback holds up no heartbeat, and a
+//                callback may wait for the outcome of a registration.
 // Ownership:     the destructor gives up everything that is registered, waits for that at most
 //                close_timeout, and delivers the events that are due. No call may be running then. It must
 //                not run in a callback: the process is ended with a message that says so.
@@ -38,12 +38,23 @@
 #include "absl/time/time.h"
 #include "client/broker_connection.h"
 #include "client/broker_types.h"
+#include "client/channel_watcher.h"
 #include "client/connect_options.h"
 #include "client/lease_keeper.h"
 #include "client/messenger_event.h"
 #include "client/serial_queue.h"
+#include "client/warm_directory.h"
 
 namespace pylabhub {
+
+// How fresh an answer must be.
+enum class Consistency {
+  // As the Watch stream told it last, which is milliseconds ago as a rule. What this Messenger itself has changed is
+  // included.
+  kLocal,
+  // As the broker says when it is asked now.
+  kStrong,
+};
 
 // What becomes of a registration when another session's lease holds the channel, with this schema or another.
 enum class OnHeld {
@@ -90,10 +101,26 @@ class Messenger {
   std::future<absl::Status> DeregisterProducer(std::string channel);
   std::future<absl::Status> DeregisterConsumer(ConsumerClaim consumer);
 
-  // Where the channel is. Waits at most `timeout` until it is there and ready, asking again after 5 ms at
-  // first, then ever more slowly, every 250 ms at last. After `timeout` the broker's last refusal is the
-  // error: CHANNEL_NOT_FOUND or CHANNEL_NOT_READY. Any other refusal comes at once. Zero asks once.
-  absl::StatusOr<Channel> DiscoverProducer(const std::string& channel, absl::Duration timeout);
+  // Where the channel is. Waits at most `timeout` until it is there and ready. Zero asks once.
+  //
+  // From memory, in about half a microsecond, where the directory is fresh and has the channel; else the broker is asked,
+  // and from then on the channel is followed, if MessengerOptions::watch says so. Who waits is told by the Watch stream when
+  // the channel comes; without one the broker is asked again after 5 ms at first, then ever more slowly, every 250 ms at
+  // last. A broker that cannot be reached: what it said last of the channel, if it was ready then.
+  //
+  // After `timeout` the broker's last refusal is the error: CHANNEL_NOT_FOUND or CHANNEL_NOT_READY. Any other refusal comes
+  // at once.
+  absl::StatusOr<Channel> DiscoverProducer(const std::string& channel, absl::Duration timeout,
+                                           Consistency consistency = Consistency::kLocal);
+
+  // The channels that are followed, as they are known now. Asks nobody; says whether it is fresh, and as of which revision.
+  const WarmDirectory& directory() const { return watcher_.directory(); }
+
+  // Follows the channels whose names match, from now on; `*` stands for any run of characters, `?` for one.
+  void Follow(const std::string& name_pattern) { watcher_.Follow(name_pattern); }
+
+  // Waits at most `timeout` until directory() is fresh; whether it is. Never, where nothing is followed.
+  bool AwaitDirectory(absl::Duration timeout) { return watcher_.AwaitFresh(timeout); }
 
   // Every channel whose name begins with `name_prefix`, in the order of names; read in pages, within
   // `timeout` in all.
@@ -113,6 +140,8 @@ class Messenger {
   std::future<Outcome> InTurn(std::function<Outcome()> call);
   template <typename Spec>
   absl::StatusOr<Grant> Keep(const Spec& spec, absl::StatusOr<Grant> grant);
+  absl::Status Changed(const std::string& channel, const absl::StatusOr<uint64_t>& revision);
+  absl::StatusOr<Channel> AskFor(const std::string& channel, absl::Duration timeout, Consistency consistency);
   void GiveUp(const Claims& claims, absl::Time deadline);
   void Deliver(LeaseTable::Events events);
 
@@ -124,6 +153,7 @@ class Messenger {
   SerialQueue events_;
   SerialQueue calls_;
   LeaseKeeper keeper_;
+  ChannelWatcher watcher_;  // last: it tells the keeper
 };
 
 }  // namespace pylabhub

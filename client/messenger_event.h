@@ -7,12 +7,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "client/broker_types.h"
 
 namespace pylabhub {
 
 enum class MessengerEventKind {
-  // A channel that a consumer of this Messenger is registered for is closing, or its producer's lease
-  // ended. A data block that is attached stays good: it says itself when its producer is gone. The
+  // A channel that a consumer of this Messenger is registered for is closing: its producer gave it up, its lease
+  // ended, another one takes its place, or an administrator closed it. Told within milliseconds where the broker
+  // watches, else after the next heartbeat. A data block that is attached stays good: it says itself when its producer is gone. The
   // consumer's lease is kept for when the channel comes back.
   kChannelClosing,
   // The same channel is ready again, perhaps from another producer with a new segment.
@@ -37,6 +39,8 @@ struct MessengerEvent {
   std::string channel = {};      // empty for the two of the broker
   std::string consumer_id = {};  // of the registration that is meant, if it is a consumer's and has one
   absl::Status status = absl::OkStatus();  // why, for the kinds that have a why
+  CloseReason close_reason =
+      CloseReason::kUnknown;  // kChannelClosing: the same for a program, as far as it is known
 };
 
 using MessengerEventHook = std::function<void(const MessengerEvent&)>;
