@@ -241,7 +241,7 @@ class Model {
   }
   void LoseHistory() {
     Compact();
-    history_ = "history " + std::to_string(revision_);
+    history_ = "history " + std::to_string(++histories_);
     revision_ = random_() % 100;
     compacted_revision_ = revision_;
   }
@@ -294,6 +294,7 @@ class Model {
   std::mt19937_64& random_;
   std::map<std::string, Channel> channels_;
   std::vector<WatchEvent> events_;
+  uint64_t histories_ = 0;
   std::string history_ = "history 0";
   uint64_t epoch_ = 0;
   uint64_t revision_ = 0;
