@@ -1,21 +1,14 @@
 #include "broker/embedded_broker.h"
 
-#include <arpa/inet.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "broker/broker_info.h"
@@ -23,6 +16,7 @@
 #include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/health_service.h"
+#include "broker/listener.h"
 #include "broker/metrics.h"
 #include "broker/unimplemented_services.h"
 #include "proto/tls/identity.h"
@@ -46,22 +40,7 @@ constexpr absl::Duration kFlushTime = absl::Milliseconds(250);
 
 int Millis(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
 
-bool IsIpv6(const std::string& address) { return absl::StrContains(address, ':'); }
-
-std::string HostPort(const std::string& address, int port) {
-  return IsIpv6(address) ? absl::StrCat("[", address, "]:", port) : absl::StrCat(address, ":", port);
-}
-
 absl::Status Check(const BrokerOptions& options) {
-  unsigned char bytes[sizeof(in6_addr)];
-  const int family = IsIpv6(options.address) ? AF_INET6 : AF_INET;
-  if (inet_pton(family, options.address.c_str(), bytes) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "address \"", options.address, "\" is no IP address; use for instance 127.0.0.1, 0.0.0.0 or ::"));
-  }
-  if (options.port < 0 || options.port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat("port ", options.port, " is not 0 to 65535"));
-  }
   if (options.registry.lease_ttl < absl::Milliseconds(100) || options.registry.lease_ttl > absl::Hours(24)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "lease time ", absl::FormatDuration(options.registry.lease_ttl), " is not 100 ms to 24 h"));
@@ -82,46 +61,6 @@ absl::Status Check(const BrokerOptions& options) {
   return absl::OkStatus();
 }
 
-// Asks the kernel why `address` cannot be bound, since gRPC does not tell. The code of errors is that of
-// StartBroker.
-absl::Status WhyNotBound(const std::string& address, int port) {
-  sockaddr_storage storage = {};
-  socklen_t length = 0;
-  if (IsIpv6(address)) {
-    auto& in6 = reinterpret_cast<sockaddr_in6&>(storage);
-    in6.sin6_family = AF_INET6;
-    in6.sin6_port = htons(static_cast<uint16_t>(port));
-    inet_pton(AF_INET6, address.c_str(), &in6.sin6_addr);
-    length = sizeof(in6);
-  } else {
-    auto& in4 = reinterpret_cast<sockaddr_in&>(storage);
-    in4.sin_family = AF_INET;
-    in4.sin_port = htons(static_cast<uint16_t>(port));
-    inet_pton(AF_INET, address.c_str(), &in4.sin_addr);
-    length = sizeof(in4);
-  }
-  const int probe = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int on = 1;
-  setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  int error = bind(probe, reinterpret_cast<const sockaddr*>(&storage), length) == 0 ? 0 : errno;
-  if (error == 0 && listen(probe, 1) != 0) error = errno;
-  close(probe);
-  const std::string where = HostPort(address, port);
-  if (error == EADDRINUSE) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("cannot listen on ", where,
-                     ": the port is taken, perhaps by another broker; stop it, or choose "
-                     "another port (0 takes any that is free)"));
-  }
-  if (error == EACCES) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "cannot listen on ", where, ": this user may not bind the port; choose one from 1024 up"));
-  }
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", where, ": ",
-                   error == 0 ? "gRPC refused, its log says why" : std::strerror(error)));
-}
-
 std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const tls::TlsFiles& tls) {
   // TLS 1.2 is gRPC's minimum.
   grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
@@ -131,8 +70,6 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const tls::TlsFiles& tls)
 }
 
 void SetLimits(const BrokerOptions& options, grpc::ServerBuilder& builder) {
-  // On by default: two brokers on one port would both start, and share the clients between them.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Millis(kHandshakeTimeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Millis(kKeepaliveTime));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Millis(kKeepaliveTimeout));
@@ -164,28 +101,51 @@ class GrpcBroker final : public EmbeddedBroker {
   ~GrpcBroker() override { Stop(); }
 
   absl::Status Start() {
+    auto listener = Listener::Bind({.address = options_.address,
+                                    .port = options_.port,
+                                    .unix_socket = options_.unix_socket,
+                                    .unix_socket_mode = options_.unix_socket_mode,
+                                    .caps = options_.connection_caps,
+                                    .log = options_.log},
+                                   metrics_);
+    if (!listener.ok()) return listener.status();
+    listener_ = *std::move(listener);
     // The library does this itself when it is loaded; naming it here makes sure that it is.
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     SetLimits(options_, builder);
-    builder.AddListeningPort(HostPort(options_.address, options_.port), CredentialsOf(options_.tls), &port_);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, CredentialsOf(options_.tls));
     builder.RegisterService(&service_);
     builder.RegisterService(&schema_registry_);
     builder.RegisterService(&admin_);
     builder.RegisterService(&health_);
     server_ = builder.BuildAndStart();
-    return server_ != nullptr && port_ != 0 ? absl::OkStatus() : WhyNotBound(options_.address, options_.port);
+    if (server_ == nullptr) return absl::InternalError("gRPC did not start; its log says why");
+    listener_->Start([this](int listener_descriptor, int descriptor) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.listener_fd = listener_descriptor;
+      connection.fd = descriptor;
+      acceptor_->HandleNewConnection(&connection);
+    });
+    return absl::OkStatus();
   }
 
-  int port() const override { return port_; }
+  int port() const override { return listener_->port(); }
 
   std::string target() const override {
-    if (options_.address == "0.0.0.0") return HostPort("127.0.0.1", port_);
-    return HostPort(options_.address == "::" ? "::1" : options_.address, port_);
+    if (options_.address == "0.0.0.0") return HostPort("127.0.0.1", port());
+    return HostPort(options_.address == "::" ? "::1" : options_.address, port());
+  }
+
+  std::string unix_target() const override {
+    return options_.unix_socket.empty() ? "" : absl::StrCat("unix:", options_.unix_socket);
   }
 
   void Stop() override {
     std::call_once(stopped_, [this] {
+      // First: gRPC would lose a connection that is handed over while it shuts down.
+      if (listener_ != nullptr) listener_->Stop();
       health_.Shutdown();
       if (server_ == nullptr) return;
       desk_.Close(options_.shutdown_grace);
@@ -203,7 +163,8 @@ class GrpcBroker final : public EmbeddedBroker {
   UnimplementedSchemaRegistry schema_registry_;
   UnimplementedAdmin admin_;
   HealthService health_;
-  int port_ = 0;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::once_flag stopped_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -11,12 +11,15 @@
 #ifndef PYLABHUB_BROKER_EMBEDDED_BROKER_H_
 #define PYLABHUB_BROKER_EMBEDDED_BROKER_H_
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "broker/channel_registry.h"
+#include "broker/connection_ledger.h"
 #include "broker/log_hook.h"
 #include "proto/tls/certificate_set.h"
 
@@ -27,6 +30,11 @@ struct BrokerOptions {
   std::string address = "127.0.0.1";
   // 0: any free port.
   int port = 0;
+  // A Unix socket for clients of the same host, with the same TLS; empty: none. A file PATH.lock stands beside it.
+  std::string unix_socket = {};
+  // Who may connect to it.
+  mode_t unix_socket_mode = 0660;
+  ConnectionCaps connection_caps = {};
   // The server's certificate and key, and the authority that client certificates must come from. Required.
   tls::TlsFiles tls = {};
   // first_epoch is set by StartBroker.
@@ -47,15 +55,18 @@ class EmbeddedBroker {
   // Where a client on this host connects: "127.0.0.1:5570".
   virtual std::string target() const = 0;
 
-  // Health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
+  // The same over options.unix_socket: "unix:/run/pylabhub/broker.sock"; empty if there is none.
+  virtual std::string unix_target() const = 0;
+
+  // Nobody can connect any more, health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
   // shutdown_grace. Idempotent; the destructor does it too.
   virtual void Stop() = 0;
 };
 
 // Errors:
 //   kInvalidArgument     an option is wrong: it is named
-//   kAlreadyExists       the port is taken
-//   kPermissionDenied    the port may not be bound by this user
+//   kAlreadyExists       the port is taken, or the Unix socket
+//   kPermissionDenied    this user may not bind the port, or make the socket
 //   kFailedPrecondition  the certificates cannot be used
 //   kUnavailable         the address is none of this host's, or anything else
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options);

@@ -13,7 +13,8 @@ namespace pylabhub::testing {
 
 class TempFolder {
  public:
-  TempFolder() : path_(::testing::TempDir() + "/pylabhub.XXXXXX") {
+  // Of `above`: "/tmp" where the path must be short, as that of a Unix socket.
+  explicit TempFolder(const std::string& above = ::testing::TempDir()) : path_(above + "/pylabhub.XXXXXX") {
     if (mkdtemp(path_.data()) == nullptr) std::abort();
   }
   TempFolder(const TempFolder&) = delete;
