@@ -40,7 +40,7 @@ struct BrokerOptions {
   // first_epoch is set by StartBroker.
   RegistryOptions registry = {};
   // How many threads may serve calls at once; beyond, calls are refused with RESOURCE_EXHAUSTED.
-  int max_threads = 64;
+  int max_threads = 256;
   absl::Duration shutdown_grace = absl::Seconds(5);
   LogHook log = nullptr;
 };

@@ -22,7 +22,7 @@ struct Flags {
   std::vector<std::string> server_names = {};
   absl::Duration lease_ttl = absl::Seconds(10);
   absl::Duration shutdown_grace = absl::Seconds(5);
-  int max_threads = 64;
+  int max_threads = 256;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kLogfmt;
 };

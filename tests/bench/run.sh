@@ -7,6 +7,8 @@
 #   --only PATTERN  the benches in whose name this regular expression is found, for instance rtt or stream.64B
 #   --rounds N      measure everything N times and take medians (default 7)
 #   --check         exit with 1 if one of the targets, which the table shows, is missed
+#   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
+#                   and ZeroMQ with CURVE
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.
@@ -15,8 +17,15 @@ set -euo pipefail
 
 # The file is the caller's, relative to where the caller stands.
 arguments=()
+suite=data
 while [ $# -gt 0 ]; do
   case "$1" in
+    --suite)
+      [ $# -ge 2 ] || { echo "tests/bench/run.sh: --suite needs a name" >&2; exit 2; }
+      suite=$2
+      arguments+=(--suite "$2")
+      shift 2
+      ;;
     --json)
       [ $# -ge 2 ] || { echo "tests/bench/run.sh: --json needs a file" >&2; exit 2; }
       arguments+=(--json "$(realpath -m -- "$2")")
@@ -32,6 +41,11 @@ done
 cd "$(dirname "$0")/../.."
 third_party/install.sh build bench
 . third_party/home.sh >&2
+if [ "$suite" = control ]; then
+  bazel build --config=opt //tests/bench/control:control_bench //broker:pylabhub-broker >&2
+  exec bazel-bin/tests/bench/control/control_bench --broker bazel-bin/broker/pylabhub-broker \
+    ${arguments[@]+"${arguments[@]}"}
+fi
 bazel build --config=opt //tests/bench:bench_with_peers >&2
 # Bazel's idle server is not measured: it sleeps.
 exec bazel-bin/tests/bench/bench_with_peers ${arguments[@]+"${arguments[@]}"}

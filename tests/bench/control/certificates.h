@@ -1,0 +1,20 @@
+// Certificates for every subject that speaks TLS: one authority, a server, a client.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "proto/tls/certificate_set.h"
+
+namespace pylabhub::bench {
+
+// A connection of its own to `target`, with the client's certificate of the set in `folder`. Ends the program if the
+// certificates cannot be read.
+std::shared_ptr<grpc::Channel> ConnectWithCertificates(const std::string& target, const std::string& folder);
+
+// Reads one side's files; ends the program if they cannot be read.
+tls::TlsFiles FilesOrDie(const tls::TlsPaths& paths);
+
+}  // namespace pylabhub::bench
