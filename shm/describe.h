@@ -8,7 +8,8 @@
 // The macro stands at namespace scope, in the namespace of the struct, and lists every member in order with
 // its unit ("" for none). Members are arithmetic types, enums (described as their underlying integer), fixed
 // arrays of these, and structs that are described themselves, whose members become "outer.inner". A member
-// that is left out, or out of order, does not compile.
+// that is left out, also one that would fit into padding, or out of order, does not compile; neither does a
+// record with a base class.
 #ifndef PYLABHUB_SHM_DESCRIBE_H_
 #define PYLABHUB_SHM_DESCRIBE_H_
 
@@ -134,6 +135,16 @@ Schema SchemaOf() {
                        offsetof(Record, BOOST_PP_TUPLE_ELEM(0, member))                                  \
   }
 
+#define PYLABHUB_INTERNAL_BRACES(r, data, i, member) {},
+
+// True if `Record` has more members than are listed: it can be initialised from one more pair of braces.
+#define PYLABHUB_INTERNAL_HAS_MORE(Record, ...)                                                         \
+  ([]<typename R>(std::type_identity<R>) consteval {                                                    \
+    return requires {                                                                                   \
+      R{BOOST_PP_SEQ_FOR_EACH_I(PYLABHUB_INTERNAL_BRACES, _, BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)){}}; \
+    };                                                                                                  \
+  }(std::type_identity<Record>()))
+
 #define PYLABHUB_SCHEMA(Record, ...)                                                                       \
   template <typename Visitor>                                                                              \
   constexpr auto PylabhubMembersOf(const Record*, const Visitor& visit) {                                  \
@@ -143,6 +154,9 @@ Schema SchemaOf() {
   constexpr const char* PylabhubNameOf(const Record*) { return #Record; }                                  \
   static_assert(std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>,                 \
                 #Record " must be copyable as bytes, with its members in one class");                      \
+  static_assert(!PYLABHUB_INTERNAL_HAS_MORE(Record, __VA_ARGS__),                                          \
+                "PYLABHUB_SCHEMA(" #Record                                                                 \
+                ") must list every member, also one that fits into padding, and have no base");            \
   static_assert(::pylabhub::shm::describe_internal::CoversRecord<Record>(),                                \
                 "PYLABHUB_SCHEMA(" #Record ") must list every member, in order")
 

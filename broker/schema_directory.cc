@@ -1,0 +1,67 @@
+#include "broker/schema_directory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "broker/refusal.h"
+#include "broker/schema_compatibility.h"
+#include "broker/validate.h"
+#include "proto/schema/canonical.h"
+
+namespace pylabhub::broker {
+namespace {
+
+bool KnowsTypesOf(const google::protobuf::RepeatedPtrField<v1::Field>& fields) {
+  return std::all_of(fields.begin(), fields.end(), [](const v1::Field& field) {
+    return v1::FieldType_IsValid(field.type()) && KnowsTypesOf(field.fields());
+  });
+}
+
+// Null if the book has no schema with this hash, given in hexadecimal digits.
+std::shared_ptr<const v1::Schema> FindByHexHash(const SchemaBook& book, const std::string& hex) {
+  const absl::StatusOr<SchemaRecordPtr> record = book.FindByHash(absl::HexStringToBytes(hex));
+  return record.ok() ? (*record)->schema : nullptr;
+}
+
+}  // namespace
+
+absl::StatusOr<SchemaRegistration> SchemaDirectory::Register(absl::string_view name, const v1::Schema& schema,
+                                                             absl::string_view identity,
+                                                             v1::Compatibility required, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  auto registration = book_.Register(name, schema, identity, required, now);
+  book_.TakeAdded();
+  return registration;
+}
+
+bool HasKnownSchema(const v1::ChannelSpec& channel) {
+  return channel.has_schema() && KnowsTypesOf(channel.schema().fields());
+}
+
+absl::Status CheckSchemaOf(const v1::ChannelSpec& channel) {
+  if (!HasKnownSchema(channel)) return absl::OkStatus();
+  if (absl::Status status = ValidateSchema(channel.schema(), "channel.schema"); !status.ok()) return status;
+  const std::string hash = schema::HashOf(channel.schema());
+  if (channel.schema_hash() == hash) return absl::OkStatus();
+  return RefuseFields({{"channel.schema_hash", absl::StrCat("must be the hash of channel.schema, ",
+                                                            absl::BytesToHexString(hash), ", not ",
+                                                            absl::BytesToHexString(channel.schema_hash()))}});
+}
+
+absl::Status ExplainMismatch(const SchemaBook& book, absl::Status status, const v1::Schema* expected) {
+  const auto details = DetailsOf(status);
+  if (!details.has_value() || details->reason != ReasonName(Reason::kSchemaMismatch)) return status;
+  const auto actual = FindByHexHash(book, details->metadata.at("actual_schema_hash"));
+  const auto found = FindByHexHash(book, details->metadata.at("expected_schema_hash"));
+  if (expected == nullptr) expected = found.get();
+  if (actual == nullptr || expected == nullptr) return status;
+  const std::string difference = InWords(Compare(*actual, *expected), Voice::kMismatch);
+  Metadata metadata(details->metadata.begin(), details->metadata.end());
+  metadata.emplace_back("difference", difference);
+  return Refuse(Reason::kSchemaMismatch, absl::StrCat(status.message(), ". The channel's schema: ", difference),
+                metadata, details->retry_delay);
+}
+
+}  // namespace pylabhub::broker
