@@ -48,6 +48,9 @@ std::vector<std::string> ImplementedMethods() {
                            "GetBrokerInfo", "Heartbeat", "ListChannels", "Register"}) {
     methods.push_back(absl::StrCat("/pylabhub.v1.Broker/", name));
   }
+  for (const char* name : {"CheckSchemaCompatibility", "GetSchema", "ListSchemas", "RegisterSchema"}) {
+    methods.push_back(absl::StrCat("/pylabhub.v1.SchemaRegistry/", name));
+  }
   return methods;
 }
 

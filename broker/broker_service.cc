@@ -75,8 +75,8 @@ void AddResult(const std::string& name, const absl::StatusOr<ChannelView>& found
 
 }  // namespace
 
-BrokerService::BrokerService(Directory& directory, CallDesk& desk, BrokerInfo info)
-    : directory_(directory), desk_(desk), info_(std::move(info)) {}
+BrokerService::BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, BrokerInfo info)
+    : directory_(directory), schemas_(schemas), desk_(desk), info_(std::move(info)) {}
 
 grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
                                            const std::string& channel, const std::string& session_id,
@@ -88,19 +88,34 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
       });
 }
 
+absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::RegisterRequest& request,
+                                                              const Caller& caller) {
+  const v1::ChannelSpec& stated = request.channel();
+  if (absl::Status status = CheckSchemaOf(stated); !status.ok()) return status;
+  return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
+    ChannelSpec spec = FromProto(stated);
+    if (spec.schema_version == 0) spec.schema_version = schemas_.VersionFor(stated, caller.identity);
+    auto channel = registry.Register(caller, std::move(spec), request.force(), now);
+    if (channel.ok()) schemas_.Keep(stated, caller.identity, now);
+    return channel;
+  });
+}
+
+absl::Status BrokerService::Explain(absl::Status status, const v1::Schema* expected) const {
+  return schemas_.Read([&](const SchemaBook& book) { return ExplainMismatch(book, status, expected); });
+}
+
 grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                                      v1::RegisterResponse* response) {
-  return AnswerAndAudit(
-      *context, "Register", request->channel().name(), request->session_id(), [&](const Caller& caller) {
-        const auto channel = directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
-          return registry.Register(caller, FromProto(request->channel()), request->force(), now);
-        });
-        if (!channel.ok()) return channel.status();
-        *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
-        *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
-        *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
-        return absl::OkStatus();
-      });
+  return AnswerAndAudit(*context, "Register", request->channel().name(), request->session_id(),
+                        [&](const Caller& caller) {
+                          const auto channel = RegisterWithSchema(*request, caller);
+                          if (!channel.ok()) return Explain(channel.status(), &request->channel().schema());
+                          *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
+                          *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+                          *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+                          return absl::OkStatus();
+                        });
 }
 
 grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::DiscoverRequest* request,
@@ -117,12 +132,13 @@ grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::Dis
       return registry.revision();
     }));
     if (!request->name().empty()) {
-      if (!found[0].ok()) return found[0].status();
+      if (!found[0].ok()) return Explain(found[0].status());
       *response->mutable_channel() = ToProto(*found[0], request->include_schema());
       return absl::OkStatus();
     }
     size_t room_bytes = kMaxResponseBytes;
     for (size_t i = 0; i < names.size(); ++i) {
+      if (!found[i].ok()) found[i] = Explain(found[i].status());
       AddResult(names[i], found[i], request->include_schema(), room_bytes, *response);
     }
     return absl::OkStatus();
@@ -150,7 +166,7 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
                               directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
                                 return registry.ConsumerRegister(caller, FromProto(*request), now);
                               });
-                          if (!channel.ok()) return channel.status();
+                          if (!channel.ok()) return Explain(channel.status());
                           *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
                           *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
                           *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());

@@ -15,14 +15,15 @@
 #include "broker/broker_info.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
+#include "broker/schema_directory.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
 
 namespace pylabhub::broker {
 
 class BrokerService final : public v1::Broker::Service {
  public:
-  // `directory` and `desk` outlive the service.
-  BrokerService(Directory& directory, CallDesk& desk, BrokerInfo info);
+  // `directory`, `schemas` and `desk` outlive the service.
+  BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, BrokerInfo info);
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -49,7 +50,13 @@ class BrokerService final : public v1::Broker::Service {
                               const std::string& channel, const std::string& session_id,
                               absl::FunctionRef<absl::Status(const Caller&)> body);
 
+  // Registers the channel, and its schema, if it is stated, under the channel's name.
+  absl::StatusOr<ChannelView> RegisterWithSchema(const v1::RegisterRequest& request, const Caller& caller);
+  // A refusal with the difference between two schemas in words, if it is about them.
+  absl::Status Explain(absl::Status status, const v1::Schema* expected = nullptr) const;
+
   Directory& directory_;
+  SchemaDirectory& schemas_;
   CallDesk& desk_;
   const BrokerInfo info_;
 };

@@ -18,6 +18,8 @@
 #include "broker/health_service.h"
 #include "broker/listener.h"
 #include "broker/metrics.h"
+#include "broker/schema_directory.h"
+#include "broker/schema_registry_service.h"
 #include "broker/unimplemented_services.h"
 #include "proto/tls/identity.h"
 #include "proto/tls/issue.h"
@@ -94,7 +96,9 @@ class GrpcBroker final : public EmbeddedBroker {
       : options_(std::move(options)),
         directory_(options_.registry, options_.log),
         desk_(metrics_, options_.registry.limits, options_.log),
-        service_(directory_, desk_, DescribeThisBroker()),
+        schemas_(options_.registry.limits, options_.log),
+        service_(directory_, schemas_, desk_, DescribeThisBroker()),
+        schema_registry_(schemas_, desk_),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
                  v1::Admin::service_full_name()}) {}
 
@@ -159,8 +163,9 @@ class GrpcBroker final : public EmbeddedBroker {
   Metrics metrics_;
   Directory directory_;
   CallDesk desk_;
+  SchemaDirectory schemas_;
   BrokerService service_;
-  UnimplementedSchemaRegistry schema_registry_;
+  SchemaRegistryService schema_registry_;
   UnimplementedAdmin admin_;
   HealthService health_;
   std::unique_ptr<Listener> listener_;

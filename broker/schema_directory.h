@@ -4,7 +4,9 @@
 #ifndef PYLABHUB_BROKER_SCHEMA_DIRECTORY_H_
 #define PYLABHUB_BROKER_SCHEMA_DIRECTORY_H_
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -13,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "broker/limits.h"
+#include "broker/log_hook.h"
 #include "broker/schema_book.h"
 #include "proto/pylabhub/v1/channel.pb.h"
 
@@ -20,7 +23,7 @@ namespace pylabhub::broker {
 
 class SchemaDirectory {
  public:
-  explicit SchemaDirectory(const Limits& limits) : book_(limits) {}
+  SchemaDirectory(const Limits& limits, LogHook log) : log_(std::move(log)), book_(limits) {}
 
   // Answers what `call(book)` does: for reads.
   template <typename Call>
@@ -34,7 +37,16 @@ class SchemaDirectory {
                                               absl::string_view identity, v1::Compatibility required,
                                               absl::Time now);
 
+  // The version that a channel's schema has under the channel's name, once it is kept. 0 if none is stated, or it will
+  // not be kept.
+  uint32_t VersionFor(const v1::ChannelSpec& channel, absl::string_view identity) const;
+
+  // Registers a channel's schema, if it is stated, under the channel's name. Where limits do not allow that the channel
+  // works without: it is logged, and no error.
+  void Keep(const v1::ChannelSpec& channel, absl::string_view identity, absl::Time now);
+
  private:
+  const LogHook log_;
   mutable absl::Mutex mutex_;
   SchemaBook book_ ABSL_GUARDED_BY(mutex_);
 };
@@ -46,12 +58,10 @@ class SchemaDirectory {
 //   INVALID_REQUEST
 absl::Status CheckSchemaOf(const v1::ChannelSpec& channel);
 
-// Whether CheckSchemaOf judged a schema: there is one, and this broker knows each of its types.
-bool HasKnownSchema(const v1::ChannelSpec& channel);
-
 // A SCHEMA_MISMATCH with the difference in words, if both schemas are known: the channel's to `book`, and the one
 // expected to it too, unless it is `expected`. Any other status, and one that is OK, stays as it is.
-absl::Status ExplainMismatch(const SchemaBook& book, absl::Status status, const v1::Schema* expected = nullptr);
+absl::Status ExplainMismatch(const SchemaBook& book, absl::Status status,
+                             const v1::Schema* expected = nullptr);
 
 }  // namespace pylabhub::broker
 

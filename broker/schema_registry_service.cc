@@ -24,7 +24,7 @@ constexpr int kMaxPageSize = 1000;
 
 constexpr char kNameRule[] = "must match [a-z0-9._-]{1,128}, for instance \"sensor.temperature\"";
 
-v1::SchemaVersion ToProto(const SchemaRecord& record, bool include_schema) {
+v1::SchemaVersion SchemaVersionOf(const SchemaRecord& record, bool include_schema) {
   v1::SchemaVersion out;
   out.set_name(record.name);
   out.set_version(record.version);
@@ -87,7 +87,8 @@ grpc::Status SchemaRegistryService::RegisterSchema(grpc::ServerContext* context,
         const auto registration = schemas_.Register(request->name(), request->schema(), peer.name,
                                                     request->required_compatibility(), SteadyNow());
         if (!registration.ok()) return registration.status();
-        *response->mutable_schema_version() = ToProto(*registration->record, /*include_schema=*/false);
+        *response->mutable_schema_version() =
+            SchemaVersionOf(*registration->record, /*include_schema=*/false);
         response->set_created(registration->created);
         return absl::OkStatus();
       });
@@ -96,14 +97,14 @@ grpc::Status SchemaRegistryService::RegisterSchema(grpc::ServerContext* context,
 grpc::Status SchemaRegistryService::GetSchema(grpc::ServerContext* context,
                                               const v1::GetSchemaRequest* request,
                                               v1::GetSchemaResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "GetSchema", [&](const PeerIdentity&) {
     if (absl::Status status = Check(*request); !status.ok()) return status;
     const absl::StatusOr<SchemaRecordPtr> record = schemas_.Read([&](const SchemaBook& book) {
       return request->name().empty() ? book.FindByHash(request->schema_hash())
                                      : book.Find(request->name(), request->version());
     });
     if (!record.ok()) return record.status();
-    *response->mutable_schema_version() = ToProto(**record, /*include_schema=*/true);
+    *response->mutable_schema_version() = SchemaVersionOf(**record, /*include_schema=*/true);
     return absl::OkStatus();
   });
 }
@@ -111,14 +112,14 @@ grpc::Status SchemaRegistryService::GetSchema(grpc::ServerContext* context,
 grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
                                                 const v1::ListSchemasRequest* request,
                                                 v1::ListSchemasResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "ListSchemas", [&](const PeerIdentity&) {
     SchemaQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
     const SchemaPage page = schemas_.Read([&](const SchemaBook& book) { return book.List(query); });
     bool has_more = page.has_more;
     size_t bytes = 0;
     for (const SchemaRecordPtr& record : page.records) {
-      *response->add_schema_versions() = ToProto(*record, request->include_schema());
+      *response->add_schema_versions() = SchemaVersionOf(*record, request->include_schema());
       bytes += response->schema_versions().rbegin()->ByteSizeLong();
       has_more = has_more || bytes > kMaxResponseBytes;
       if (bytes > kMaxResponseBytes) break;
@@ -135,18 +136,18 @@ grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
 grpc::Status SchemaRegistryService::CheckSchemaCompatibility(
     grpc::ServerContext* context, const v1::CheckSchemaCompatibilityRequest* request,
     v1::CheckSchemaCompatibilityResponse* response) {
-  return desk_.Answer(*context, [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "CheckSchemaCompatibility", [&](const PeerIdentity&) {
     if (!IsChannelName(request->name())) return RefuseFields({{"name", kNameRule}});
     if (absl::Status status = ValidateSchema(request->schema(), "schema"); !status.ok()) return status;
-    const absl::StatusOr<SchemaRecordPtr> record = schemas_.Read(
-        [&](const SchemaBook& book) { return book.Find(request->name(), request->version()); });
+    const absl::StatusOr<SchemaRecordPtr> record =
+        schemas_.Read([&](const SchemaBook& book) { return book.Find(request->name(), request->version()); });
     if (!record.ok()) return record.status();
     SchemaComparison comparison = Compare(*(*record)->schema, request->schema());
     response->set_compatibility(comparison.compatibility);
     for (SchemaDifference& found : comparison.differences) {
       *response->add_differences() = std::move(found.difference);
     }
-    *response->mutable_compared_with() = ToProto(**record, /*include_schema=*/false);
+    *response->mutable_compared_with() = SchemaVersionOf(**record, /*include_schema=*/false);
     return absl::OkStatus();
   });
 }

@@ -15,28 +15,6 @@ grpc::Status NotImplemented(absl::string_view method) {
              {{"method", std::string(method)}}));
 }
 
-grpc::Status UnimplementedSchemaRegistry::RegisterSchema(grpc::ServerContext*,
-                                                         const v1::RegisterSchemaRequest*,
-                                                         v1::RegisterSchemaResponse*) {
-  return NotImplemented("/pylabhub.v1.SchemaRegistry/RegisterSchema");
-}
-
-grpc::Status UnimplementedSchemaRegistry::GetSchema(grpc::ServerContext*, const v1::GetSchemaRequest*,
-                                                    v1::GetSchemaResponse*) {
-  return NotImplemented("/pylabhub.v1.SchemaRegistry/GetSchema");
-}
-
-grpc::Status UnimplementedSchemaRegistry::ListSchemas(grpc::ServerContext*, const v1::ListSchemasRequest*,
-                                                      v1::ListSchemasResponse*) {
-  return NotImplemented("/pylabhub.v1.SchemaRegistry/ListSchemas");
-}
-
-grpc::Status UnimplementedSchemaRegistry::CheckSchemaCompatibility(grpc::ServerContext*,
-                                                                   const v1::CheckSchemaCompatibilityRequest*,
-                                                                   v1::CheckSchemaCompatibilityResponse*) {
-  return NotImplemented("/pylabhub.v1.SchemaRegistry/CheckSchemaCompatibility");
-}
-
 grpc::Status UnimplementedAdmin::CloseChannel(grpc::ServerContext*, const v1::CloseChannelRequest*,
                                               v1::CloseChannelResponse*) {
   return NotImplemented("/pylabhub.v1.Admin/CloseChannel");

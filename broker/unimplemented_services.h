@@ -8,23 +8,11 @@
 
 #include "absl/strings/string_view.h"
 #include "proto/pylabhub/v1/admin.grpc.pb.h"
-#include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 
 namespace pylabhub::broker {
 
 // UNIMPLEMENTED, reason NOT_IMPLEMENTED. `method` is the full name, "/pylabhub.v1.Admin/Drain".
 grpc::Status NotImplemented(absl::string_view method);
-
-class UnimplementedSchemaRegistry final : public v1::SchemaRegistry::Service {
- public:
-  grpc::Status RegisterSchema(grpc::ServerContext*, const v1::RegisterSchemaRequest*,
-                              v1::RegisterSchemaResponse*) override;
-  grpc::Status GetSchema(grpc::ServerContext*, const v1::GetSchemaRequest*, v1::GetSchemaResponse*) override;
-  grpc::Status ListSchemas(grpc::ServerContext*, const v1::ListSchemasRequest*,
-                           v1::ListSchemasResponse*) override;
-  grpc::Status CheckSchemaCompatibility(grpc::ServerContext*, const v1::CheckSchemaCompatibilityRequest*,
-                                        v1::CheckSchemaCompatibilityResponse*) override;
-};
 
 class UnimplementedAdmin final : public v1::Admin::Service {
  public:

@@ -2,6 +2,7 @@
 
 #include "broker/broker_service.h"
 
+#include "proto/schema/canonical.h"
 #include "tests/broker/wire_fixture.h"
 
 namespace pylabhub::broker {
@@ -22,10 +23,10 @@ TEST_F(BrokerServiceTest, WhatAProducerRegistersAConsumerDiscovers) {
   request.set_session_id("session-of-producer");
   v1::ChannelSpec& spec = *request.mutable_channel();
   spec.set_name(name);
-  spec.set_schema_hash(kWireHash);
   spec.set_schema_version(3);
   spec.set_segment_id(std::string(16, 's'));
   spec.mutable_schema()->set_name("TempReading");
+  spec.set_schema_hash(schema::HashOf(spec.schema()));
   spec.mutable_shared_memory()->set_kind(v1::SHARED_MEMORY_KIND_NAMED);
   spec.mutable_shared_memory()->set_data_name("data.file");
   spec.mutable_shared_memory()->set_control_name("control.file");
@@ -61,9 +62,9 @@ TEST_F(BrokerServiceTest, TheSchemaComesOnlyWithAnAnswerThatAskedForIt) {
   v1::RegisterRequest request;
   request.set_session_id("session-of-alice");
   request.mutable_channel()->set_name(FreshName());
-  request.mutable_channel()->set_schema_hash(kWireHash);
   request.mutable_channel()->set_segment_id(std::string(16, 's'));
   request.mutable_channel()->mutable_schema()->set_name("TempReading");
+  request.mutable_channel()->set_schema_hash(schema::HashOf(request.channel().schema()));
   ASSERT_EQ(ReasonOf(client.Register(request).status), "OK");
   ASSERT_EQ(ReasonOf(client.Heartbeat()), "OK");
   v1::DiscoverRequest discover;

@@ -10,7 +10,6 @@
 
 #include "proto/grpc/health/v1/health.grpc.pb.h"
 #include "proto/pylabhub/v1/admin.grpc.pb.h"
-#include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 #include "tests/broker/wire_fixture.h"
 
 namespace pylabhub::broker {
@@ -176,7 +175,6 @@ TEST_F(EmbeddedBrokerTest, HealthIsServingUntilTheBrokerStops) {
 TEST_F(EmbeddedBrokerTest, ServicesThatAreNotBuiltYetSaySo) {
   const auto channel = testing::ConnectWith(broker_->target(), authority_->Client("alice"));
   const auto admin = v1::Admin::NewStub(channel);
-  const auto schemas = v1::SchemaRegistry::NewStub(channel);
   std::vector<grpc::Status> statuses;
   const auto call = [&](auto method, auto& stub, const auto& request, auto response) {
     grpc::ClientContext context;
@@ -185,12 +183,6 @@ TEST_F(EmbeddedBrokerTest, ServicesThatAreNotBuiltYetSaySo) {
   call(&v1::Admin::Stub::CloseChannel, *admin, v1::CloseChannelRequest(), v1::CloseChannelResponse());
   call(&v1::Admin::Stub::ListSessions, *admin, v1::ListSessionsRequest(), v1::ListSessionsResponse());
   call(&v1::Admin::Stub::Drain, *admin, v1::DrainRequest(), v1::DrainResponse());
-  call(&v1::SchemaRegistry::Stub::RegisterSchema, *schemas, v1::RegisterSchemaRequest(),
-       v1::RegisterSchemaResponse());
-  call(&v1::SchemaRegistry::Stub::GetSchema, *schemas, v1::GetSchemaRequest(), v1::GetSchemaResponse());
-  call(&v1::SchemaRegistry::Stub::ListSchemas, *schemas, v1::ListSchemasRequest(), v1::ListSchemasResponse());
-  call(&v1::SchemaRegistry::Stub::CheckSchemaCompatibility, *schemas, v1::CheckSchemaCompatibilityRequest(),
-       v1::CheckSchemaCompatibilityResponse());
   for (const grpc::Status& status : statuses) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
     EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
