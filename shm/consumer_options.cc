@@ -1,6 +1,7 @@
 #include "shm/consumer_options.h"
 
 #include "absl/strings/str_cat.h"
+#include "shm/schema_difference.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -8,7 +9,8 @@ namespace {
 absl::Status SchemaMismatch(absl::string_view what, const Schema& carried, const Schema& expected) {
   return absl::FailedPreconditionError(
       absl::StrCat("SCHEMA_MISMATCH: ", what, " carries '", carried.name, "' (", ToHex(HashOf(carried)),
-                   "), this consumer expects '", expected.name, "' (", ToHex(HashOf(expected)), ")"));
+                   "), this consumer expects '", expected.name, "' (", ToHex(HashOf(expected)),
+                   "): ", FirstDifference(carried, expected)));
 }
 
 }  // namespace
