@@ -44,6 +44,22 @@ absl::Status ReadQuery(const v1::ListChannelsRequest& request, ListQuery& query)
   return RefuseFields(violations);
 }
 
+// The schema that a caller states; null if it does not.
+const v1::Schema* ExpectedSchemaOf(const v1::RegisterRequest& request) {
+  return request.channel().has_schema() ? &request.channel().schema() : nullptr;
+}
+template <typename Request>
+const v1::Schema* ExpectedSchemaOf(const Request& request) {
+  return request.has_expected_schema() ? &request.expected_schema() : nullptr;
+}
+
+template <typename Request>
+absl::Status CheckExpectedSchema(const Request& request) {
+  if (!request.has_expected_schema()) return absl::OkStatus();
+  return CheckSchema(request.expected_schema(), "expected_schema", request.expected_schema_hash(),
+                     "expected_schema_hash");
+}
+
 absl::Status CheckDiscover(const v1::DiscoverRequest& request) {
   if (request.name().empty() == (request.names_size() == 0)) {
     return RefuseFields({{"name", "exactly one of `name` and `names` must be set"}});
@@ -51,7 +67,7 @@ absl::Status CheckDiscover(const v1::DiscoverRequest& request) {
   if (static_cast<size_t>(request.names_size()) > kMaxNamesPerDiscover) {
     return RefuseFields({{"names", absl::StrCat("must be 1 to ", kMaxNamesPerDiscover)}});
   }
-  return absl::OkStatus();
+  return CheckExpectedSchema(request);
 }
 
 // Answers one name of a batch, if there is room left.
@@ -91,7 +107,11 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
 absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::RegisterRequest& request,
                                                               const Caller& caller) {
   const v1::ChannelSpec& stated = request.channel();
-  if (absl::Status status = CheckSchemaOf(stated); !status.ok()) return status;
+  if (stated.has_schema()) {
+    absl::Status status =
+        CheckSchema(stated.schema(), "channel.schema", stated.schema_hash(), "channel.schema_hash");
+    if (!status.ok()) return status;
+  }
   return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
     ChannelSpec spec = FromProto(stated);
     if (spec.schema_version == 0) spec.schema_version = schemas_.VersionFor(stated, caller.identity);
@@ -101,7 +121,9 @@ absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::Register
   });
 }
 
-absl::Status BrokerService::Explain(absl::Status status, const v1::Schema* expected) const {
+template <typename Request>
+absl::Status BrokerService::Explain(absl::Status status, const Request& request) const {
+  const v1::Schema* const expected = ExpectedSchemaOf(request);
   return schemas_.Read([&](const SchemaBook& book) { return ExplainMismatch(book, status, expected); });
 }
 
@@ -110,7 +132,7 @@ grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::Reg
   return AnswerAndAudit(*context, "Register", request->channel().name(), request->session_id(),
                         [&](const Caller& caller) {
                           const auto channel = RegisterWithSchema(*request, caller);
-                          if (!channel.ok()) return Explain(channel.status(), &request->channel().schema());
+                          if (!channel.ok()) return Explain(channel.status(), *request);
                           *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
                           *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
                           *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
@@ -132,13 +154,13 @@ grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::Dis
       return registry.revision();
     }));
     if (!request->name().empty()) {
-      if (!found[0].ok()) return Explain(found[0].status());
+      if (!found[0].ok()) return Explain(found[0].status(), *request);
       *response->mutable_channel() = ToProto(*found[0], request->include_schema());
       return absl::OkStatus();
     }
     size_t room_bytes = kMaxResponseBytes;
     for (size_t i = 0; i < names.size(); ++i) {
-      if (!found[i].ok()) found[i] = Explain(found[i].status());
+      if (!found[i].ok()) found[i] = Explain(found[i].status(), *request);
       AddResult(names[i], found[i], request->include_schema(), room_bytes, *response);
     }
     return absl::OkStatus();
@@ -162,11 +184,13 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
                                              v1::ConsumerRegisterResponse* response) {
   return AnswerAndAudit(*context, "ConsumerRegister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
+                          if (absl::Status status = CheckExpectedSchema(*request); !status.ok())
+                            return status;
                           const auto channel =
                               directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
                                 return registry.ConsumerRegister(caller, FromProto(*request), now);
                               });
-                          if (!channel.ok()) return Explain(channel.status());
+                          if (!channel.ok()) return Explain(channel.status(), *request);
                           *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
                           *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
                           *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());

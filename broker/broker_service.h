@@ -52,8 +52,9 @@ class BrokerService final : public v1::Broker::Service {
 
   // Registers the channel, and its schema, if it is stated, under the channel's name.
   absl::StatusOr<ChannelView> RegisterWithSchema(const v1::RegisterRequest& request, const Caller& caller);
-  // A refusal with the difference between two schemas in words, if it is about them.
-  absl::Status Explain(absl::Status status, const v1::Schema* expected = nullptr) const;
+  // A refusal with the difference to the schema that `request` states in words, if it is about schemas.
+  template <typename Request>
+  absl::Status Explain(absl::Status status, const Request& request) const;
 
   Directory& directory_;
   SchemaDirectory& schemas_;

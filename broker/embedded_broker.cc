@@ -96,7 +96,7 @@ class GrpcBroker final : public EmbeddedBroker {
       : options_(std::move(options)),
         directory_(options_.registry, options_.log),
         desk_(metrics_, options_.registry.limits, options_.log),
-        schemas_(options_.registry.limits, options_.log),
+        schemas_(options_.registry.limits, directory_.commit(), /*kept=*/{}, options_.log),
         service_(directory_, schemas_, desk_, DescribeThisBroker()),
         schema_registry_(schemas_, desk_),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),

@@ -66,10 +66,8 @@ absl::StatusOr<SchemaRegistration> SchemaBook::Register(absl::string_view name, 
                                                         absl::string_view identity,
                                                         v1::Compatibility required, absl::Time now) {
   if (absl::Status status = Validate(name, schema); !status.ok()) return status;
-  const std::string hash = schema::HashOf(schema);
   const Versions* versions = VersionsOf(name);
-  if (SchemaRecordPtr equal = FindEqual(versions, schema, hash))
-    return SchemaRegistration{std::move(equal), false};
+  if (SchemaRecordPtr equal = FindEqual(name, schema)) return SchemaRegistration{std::move(equal), false};
   if (versions != nullptr && required != v1::COMPATIBILITY_UNSPECIFIED) {
     const SchemaRecord& latest = *versions->rbegin()->second;
     const SchemaComparison comparison = Compare(*latest.schema, schema);
@@ -78,7 +76,7 @@ absl::StatusOr<SchemaRegistration> SchemaBook::Register(absl::string_view name, 
   if (absl::Status status = CheckRoomFor(name, BytesOf(name, schema), identity); !status.ok()) return status;
   SchemaRecordPtr added = Add({.name = std::string(name),
                                .version = NextVersion(versions),
-                               .schema_hash = hash,
+                               .schema_hash = schema::HashOf(schema),
                                .schema = std::make_shared<const v1::Schema>(schema),
                                .register_time = now,
                                .identity = std::string(identity)});
@@ -86,13 +84,21 @@ absl::StatusOr<SchemaRegistration> SchemaBook::Register(absl::string_view name, 
   return SchemaRegistration{.record = std::move(added), .created = true};
 }
 
+SchemaRecordPtr SchemaBook::FindEqual(absl::string_view name, const v1::Schema& schema) const {
+  const Versions* versions = VersionsOf(name);
+  if (versions == nullptr) return nullptr;
+  const std::string hash = schema::HashOf(schema);
+  for (const auto& [version, record] : *versions) {
+    if (record->schema_hash == hash && Compare(*record->schema, schema).differences.empty()) return record;
+  }
+  return nullptr;
+}
+
 uint32_t SchemaBook::VersionFor(absl::string_view name, const v1::Schema& schema,
                                 absl::string_view identity) const {
   if (!Validate(name, schema).ok()) return 0;
-  const Versions* versions = VersionsOf(name);
-  if (const SchemaRecordPtr equal = FindEqual(versions, schema, schema::HashOf(schema)))
-    return equal->version;
-  return CheckRoomFor(name, BytesOf(name, schema), identity).ok() ? NextVersion(versions) : 0;
+  if (const SchemaRecordPtr equal = FindEqual(name, schema)) return equal->version;
+  return CheckRoomFor(name, BytesOf(name, schema), identity).ok() ? NextVersion(VersionsOf(name)) : 0;
 }
 
 absl::StatusOr<SchemaRecordPtr> SchemaBook::Find(absl::string_view name, uint32_t version) const {
@@ -155,15 +161,6 @@ size_t SchemaBook::Restore(std::vector<SchemaRecord> records) {
 const SchemaBook::Versions* SchemaBook::VersionsOf(absl::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : &found->second;
-}
-
-SchemaRecordPtr SchemaBook::FindEqual(const Versions* versions, const v1::Schema& schema,
-                                      const std::string& hash) {
-  if (versions == nullptr) return nullptr;
-  for (const auto& [version, record] : *versions) {
-    if (record->schema_hash == hash && Compare(*record->schema, schema).differences.empty()) return record;
-  }
-  return nullptr;
 }
 
 absl::Status SchemaBook::CheckRoomFor(absl::string_view name, uint64_t bytes,

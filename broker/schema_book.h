@@ -69,6 +69,9 @@ class SchemaBook {
                                               absl::string_view identity, v1::Compatibility required,
                                               absl::Time now);
 
+  // The version under `name` that equals `schema` but for descriptions; null if there is none.
+  SchemaRecordPtr FindEqual(absl::string_view name, const v1::Schema& schema) const;
+
   // The version that Register would answer; 0 if it would refuse. Changes nothing.
   uint32_t VersionFor(absl::string_view name, const v1::Schema& schema, absl::string_view identity) const;
 
@@ -98,8 +101,6 @@ class SchemaBook {
 
   // Null if there is none.
   const Versions* VersionsOf(absl::string_view name) const;
-  static SchemaRecordPtr FindEqual(const Versions* versions, const v1::Schema& schema,
-                                   const std::string& hash);
   absl::Status CheckRoomFor(absl::string_view name, uint64_t bytes, absl::string_view identity) const;
   SchemaRecordPtr Add(SchemaRecord record);
 

@@ -2,16 +2,22 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "broker/refusal.h"
+#include "broker/registry_state.h"
 #include "broker/schema_compatibility.h"
+#include "broker/schema_convert.h"
 #include "broker/validate.h"
 #include "proto/schema/canonical.h"
 
 namespace pylabhub::broker {
 namespace {
+
+constexpr char kSchemaKeyPrefix[] = "schema/";
 
 bool KnowsTypesOf(const google::protobuf::RepeatedPtrField<v1::Field>& fields) {
   return std::all_of(fields.begin(), fields.end(), [](const v1::Field& field) {
@@ -32,13 +38,49 @@ std::shared_ptr<const v1::Schema> FindByHexHash(const SchemaBook& book, const st
 
 }  // namespace
 
+SchemaDirectory::SchemaDirectory(const Limits& limits, GroupCommit& commit,
+                                 const std::map<std::string, std::string>& kept, LogHook log)
+    : log_(std::move(log)), commit_(commit), book_(limits) {
+  std::vector<SchemaRecord> records;
+  size_t left_out = 0;
+  for (auto next = kept.lower_bound(kSchemaKeyPrefix);
+       next != kept.end() && absl::StartsWith(next->first, kSchemaKeyPrefix); ++next) {
+    v1::SchemaVersion version;
+    if (version.ParseFromString(next->second)) {
+      records.push_back(FromProto(version));
+    } else {
+      ++left_out;
+    }
+  }
+  left_out += book_.Restore(std::move(records));
+  if (left_out == 0 || !log_) return;
+  log_({LogLevel::kError, "schemas_left_out", {{"count", absl::StrCat(left_out)}}});
+}
+
+SchemaDirectory::Added SchemaDirectory::RegisterAndHandOver(absl::string_view name, const v1::Schema& schema,
+                                                            absl::string_view identity,
+                                                            v1::Compatibility required, absl::Time now) {
+  const absl::Status writable = commit_.CheckWritable();
+  absl::MutexLock lock(&mutex_);
+  if (!writable.ok() && book_.FindEqual(name, schema) == nullptr) return {writable, commit_.last()};
+  auto registration = book_.Register(name, schema, identity, required, now);
+  std::vector<Change> changes;
+  for (const SchemaRecordPtr& added : book_.TakeAdded()) {
+    changes.push_back({SchemaKeyOf(added->name, added->version),
+                       OpaqueRecord{ToProto(*added, /*include_schema=*/true).SerializeAsString()}});
+  }
+  // Also if this call added nothing: what it found may be another's, and not durable yet.
+  const auto ticket = changes.empty() ? commit_.last() : commit_.Add(std::move(changes), /*events=*/{});
+  return {std::move(registration), ticket};
+}
+
 absl::StatusOr<SchemaRegistration> SchemaDirectory::Register(absl::string_view name, const v1::Schema& schema,
                                                              absl::string_view identity,
                                                              v1::Compatibility required, absl::Time now) {
-  absl::MutexLock lock(&mutex_);
-  auto registration = book_.Register(name, schema, identity, required, now);
-  book_.TakeAdded();
-  return registration;
+  Added added = RegisterAndHandOver(name, schema, identity, required, now);
+  if (!added.registration.ok()) return added.registration;
+  if (absl::Status status = commit_.Wait(added.ticket); !status.ok()) return status;
+  return added.registration;
 }
 
 uint32_t SchemaDirectory::VersionFor(const v1::ChannelSpec& channel, absl::string_view identity) const {
@@ -49,8 +91,9 @@ uint32_t SchemaDirectory::VersionFor(const v1::ChannelSpec& channel, absl::strin
 
 void SchemaDirectory::Keep(const v1::ChannelSpec& channel, absl::string_view identity, absl::Time now) {
   if (!HasKnownSchema(channel)) return;
-  const absl::Status status =
-      Register(channel.name(), channel.schema(), identity, v1::COMPATIBILITY_UNSPECIFIED, now).status();
+  const Added added =
+      RegisterAndHandOver(channel.name(), channel.schema(), identity, v1::COMPATIBILITY_UNSPECIFIED, now);
+  const absl::Status& status = added.registration.status();
   if (status.ok() || !log_) return;
   log_({LogLevel::kWarning,
         "schema_not_kept",
@@ -59,15 +102,16 @@ void SchemaDirectory::Keep(const v1::ChannelSpec& channel, absl::string_view ide
          {"message", std::string(status.message())}}});
 }
 
-absl::Status CheckSchemaOf(const v1::ChannelSpec& channel) {
-  if (!HasKnownSchema(channel)) return absl::OkStatus();
-  if (absl::Status status = ValidateSchema(channel.schema(), "channel.schema"); !status.ok()) return status;
-  const std::string hash = schema::HashOf(channel.schema());
+absl::Status CheckSchema(const v1::Schema& schema, absl::string_view schema_field, absl::string_view hash,
+                         absl::string_view hash_field) {
+  if (!KnowsTypesOf(schema.fields())) return absl::OkStatus();
+  if (absl::Status status = ValidateSchema(schema, schema_field); !status.ok()) return status;
+  const std::string actual = schema::HashOf(schema);
   // A hash of another size is refused with the rest of what the request gets wrong.
-  if (channel.schema_hash() == hash || channel.schema_hash().size() != hash.size()) return absl::OkStatus();
-  return RefuseFields({{"channel.schema_hash",
-                        absl::StrCat("must be the hash of channel.schema, ", absl::BytesToHexString(hash),
-                                     ", not ", absl::BytesToHexString(channel.schema_hash()))}});
+  if (hash == actual || (!hash.empty() && hash.size() != actual.size())) return absl::OkStatus();
+  return RefuseFields({{std::string(hash_field), absl::StrCat("must be the hash of ", schema_field, ", ",
+                                                              absl::BytesToHexString(actual), ", not ",
+                                                              absl::BytesToHexString(hash))}});
 }
 
 absl::Status ExplainMismatch(const SchemaBook& book, absl::Status status, const v1::Schema* expected) {
@@ -75,8 +119,8 @@ absl::Status ExplainMismatch(const SchemaBook& book, absl::Status status, const 
   if (!details.has_value() || details->reason != ReasonName(Reason::kSchemaMismatch)) return status;
   const auto actual = FindByHexHash(book, details->metadata.at("actual_schema_hash"));
   const auto found = FindByHexHash(book, details->metadata.at("expected_schema_hash"));
-  if (expected == nullptr) expected = found.get();
-  if (actual == nullptr || expected == nullptr || expected->name().empty()) return status;
+  if (expected == nullptr || !KnowsTypesOf(expected->fields())) expected = found.get();
+  if (actual == nullptr || expected == nullptr) return status;
   const std::string difference = InWords(Compare(*actual, *expected), Voice::kMismatch);
   Metadata metadata(details->metadata.begin(), details->metadata.end());
   metadata.emplace_back("difference", difference);

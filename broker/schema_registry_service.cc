@@ -11,6 +11,7 @@
 #include "broker/directory.h"
 #include "broker/refusal.h"
 #include "broker/schema_compatibility.h"
+#include "broker/schema_convert.h"
 #include "broker/validate.h"
 #include "proto/schema/canonical.h"
 
@@ -23,17 +24,6 @@ constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
 constexpr char kNameRule[] = "must match [a-z0-9._-]{1,128}, for instance \"sensor.temperature\"";
-
-v1::SchemaVersion SchemaVersionOf(const SchemaRecord& record, bool include_schema) {
-  v1::SchemaVersion out;
-  out.set_name(record.name);
-  out.set_version(record.version);
-  out.set_schema_hash(record.schema_hash);
-  if (include_schema) *out.mutable_schema() = *record.schema;
-  *out.mutable_register_time() = ToProto(record.register_time);
-  out.set_identity(record.identity);
-  return out;
-}
 
 absl::Status Check(const v1::RegisterSchemaRequest& request) {
   if (!v1::Compatibility_IsValid(request.required_compatibility())) {
@@ -87,8 +77,7 @@ grpc::Status SchemaRegistryService::RegisterSchema(grpc::ServerContext* context,
         const auto registration = schemas_.Register(request->name(), request->schema(), peer.name,
                                                     request->required_compatibility(), SteadyNow());
         if (!registration.ok()) return registration.status();
-        *response->mutable_schema_version() =
-            SchemaVersionOf(*registration->record, /*include_schema=*/false);
+        *response->mutable_schema_version() = ToProto(*registration->record, /*include_schema=*/false);
         response->set_created(registration->created);
         return absl::OkStatus();
       });
@@ -104,7 +93,7 @@ grpc::Status SchemaRegistryService::GetSchema(grpc::ServerContext* context,
                                      : book.Find(request->name(), request->version());
     });
     if (!record.ok()) return record.status();
-    *response->mutable_schema_version() = SchemaVersionOf(**record, /*include_schema=*/true);
+    *response->mutable_schema_version() = ToProto(**record, /*include_schema=*/true);
     return absl::OkStatus();
   });
 }
@@ -119,7 +108,7 @@ grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
     bool has_more = page.has_more;
     size_t bytes = 0;
     for (const SchemaRecordPtr& record : page.records) {
-      *response->add_schema_versions() = SchemaVersionOf(*record, request->include_schema());
+      *response->add_schema_versions() = ToProto(*record, request->include_schema());
       bytes += response->schema_versions().rbegin()->ByteSizeLong();
       has_more = has_more || bytes > kMaxResponseBytes;
       if (bytes > kMaxResponseBytes) break;
@@ -147,7 +136,7 @@ grpc::Status SchemaRegistryService::CheckSchemaCompatibility(
     for (SchemaDifference& found : comparison.differences) {
       *response->add_differences() = std::move(found.difference);
     }
-    *response->mutable_compared_with() = SchemaVersionOf(**record, /*include_schema=*/false);
+    *response->mutable_compared_with() = ToProto(**record, /*include_schema=*/false);
     return absl::OkStatus();
   });
 }

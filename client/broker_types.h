@@ -42,6 +42,9 @@ struct ChannelSpec {
   std::string name = {};  // [a-z0-9._-]{1,128}
   SchemaHashBytes schema_hash = {};
   uint32_t schema_version = 0;
+  // The schema's canonical text (docs/schema.md), whose hash schema_hash is; empty: not stated. The broker keeps it for
+  // tools, and says what differs where another one is expected.
+  std::string schema_text = {};
   SegmentIdBytes segment_id = {};
   SharedMemoryNames shared_memory = {};
   std::map<std::string, std::string> metadata = {};
@@ -72,6 +75,8 @@ struct ConsumerSpec {
   std::string consumer_id = {};
   // Set: refused unless the channel has this schema.
   std::optional<SchemaHashBytes> expected_schema_hash = std::nullopt;
+  // The canonical text of that schema, so that a refusal can say what differs; empty: not stated.
+  std::string expected_schema_text = {};
   std::string group = {};
   // How many slots it will hold at once, 1 to 64.
   uint32_t max_held_slots = 1;

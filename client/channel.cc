@@ -49,6 +49,7 @@ ChannelSpec SpecOf(const shm::DataBlockProducer& block) {
   const bool latest = config.policy == shm::Policy::kLatestOnly;
   return {.name = config.channel,
           .schema_hash = shm::HashOf(config.schema),
+          .schema_text = shm::CanonicalText(config.schema),
           .segment_id = block.segment_id().bytes,
           .shared_memory = NamesOf(config, block.segment_id()),
           .metadata = {{"capacity_slots", absl::StrCat(config.capacity_slots)},
@@ -86,6 +87,7 @@ absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlock
   const ConsumerSpec spec = {.channel = block.config().channel,
                              .consumer_id = RandomSessionId(),
                              .expected_schema_hash = block.schema_hash(),
+                             .expected_schema_text = shm::CanonicalText(block.config().schema),
                              .group = block.group()};
   const absl::StatusOr<Grant> grant = messenger.RegisterConsumer(spec).get();
   if (!grant.ok()) return grant.status();

@@ -3,15 +3,21 @@
 #include <google/protobuf/any.pb.h>
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "client/error_reason.h"
 #include "proto/google/rpc/error_details.pb.h"
 #include "proto/google/rpc/status.pb.h"
+#include "proto/schema/canonical.h"
+#include "proto/schema/from_text.h"
 
 namespace pylabhub {
 namespace {
 
 constexpr char kDomain[] = "pylabhub";
+// What a broker takes (schema_bytes in GetBrokerInfoResponse.limits).
+constexpr size_t kMaxSchemaBytes = 64 << 10;
 
 absl::Duration FromWire(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
@@ -60,10 +66,23 @@ void ToWire(const SharedMemoryNames& from, v1::SharedMemory& to) {
   to.set_anchor_name(from.anchor_name);
 }
 
+// A text that no message can say is left out: the hash stands for it.
+void SchemaToWire(const std::string& text, const std::function<v1::Schema*()>& to) {
+  if (text.empty()) return;
+  absl::StatusOr<v1::Schema> schema = schema::FromCanonicalText(text);
+  if (schema.ok() && schema->ByteSizeLong() <= kMaxSchemaBytes) *to() = *std::move(schema);
+}
+
+std::string SchemaFromWire(const v1::ChannelSpec& from) {
+  if (!from.has_schema() || !schema::ViolationsOf(from.schema(), "schema").empty()) return "";
+  return schema::CanonicalText(from.schema());
+}
+
 ChannelSpec FromWire(const v1::ChannelSpec& from) {
   return {.name = from.name(),
           .schema_hash = BytesOf<SchemaHashBytes>(from.schema_hash()),
           .schema_version = from.schema_version(),
+          .schema_text = SchemaFromWire(from),
           .segment_id = BytesOf<SegmentIdBytes>(from.segment_id()),
           .shared_memory = {.data_name = from.shared_memory().data_name(),
                             .control_name = from.shared_memory().control_name(),
@@ -164,6 +183,7 @@ v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& cha
   spec.set_name(channel.name);
   spec.set_schema_hash(ToWire(channel.schema_hash));
   spec.set_schema_version(channel.schema_version);
+  SchemaToWire(channel.schema_text, [&] { return spec.mutable_schema(); });
   spec.set_segment_id(ToWire(channel.segment_id));
   ToWire(channel.shared_memory, *spec.mutable_shared_memory());
   ToWire(channel.process, *spec.mutable_process());
@@ -178,6 +198,7 @@ v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const Consumer
   request.set_consumer_id(consumer.consumer_id);
   if (consumer.expected_schema_hash.has_value()) {
     request.set_expected_schema_hash(ToWire(*consumer.expected_schema_hash));
+    SchemaToWire(consumer.expected_schema_text, [&] { return request.mutable_expected_schema(); });
   }
   request.set_group(consumer.group);
   request.set_max_held_slots(consumer.max_held_slots);

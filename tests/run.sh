@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test. The last line is `N passed, N failed` (and `, N skipped`); exit 0 only if some ran and none failed.
 #
-#   tests/run.sh         packages, format, bazel test //..., clang-tidy, nothing left in /dev/shm
+#   tests/run.sh         packages, format, buf over proto/, bazel test //..., clang-tidy, nothing left in /dev/shm
 #   tests/run.sh --all   also AddressSanitizer with UBSan, ThreadSanitizer, and tests tagged `soak` or `container`
 #
 # What it counts are test cases; each step that is not a Bazel test counts as one. Needs Debian 12; installs the rest.
@@ -82,6 +82,19 @@ check_format() {
   verdict clang-format $?
 }
 
+# Skipped, and said so, where buf cannot be had.
+check_with_buf() {
+  local status
+  say "buf"
+  tests/proto/buf/check.sh
+  status=$?
+  if [ "$status" -eq 77 ]; then
+    skipped=$((skipped + 1))
+  else
+    verdict buf "$status"
+  fi
+}
+
 check_with_clang_tidy() {
   say "clang-tidy"
   run_bazel build "${bazel_options[@]}" --config=tidy //...
@@ -117,6 +130,7 @@ trap 'exit 130' INT TERM
 shared_memory_names >"$scratch/shm_before"
 
 check_format
+check_with_buf
 bazel_test "tests" //...
 check_with_clang_tidy
 if [ -n "$all" ]; then

@@ -271,9 +271,18 @@ TEST_F(SchemaRegistryServiceTest, AMismatchSaysInWordsWhatDiffers) {
 
   // What a producer expects comes with its request.
   EXPECT_EQ(DifferenceIn(other.Register(RequestWith("session-of-other", name, expected)).status), words);
-  // What a consumer expects is a hash, which may be nobody's.
+  // A consumer may say what it expects, too. If it states only a hash, that may be nobody's.
   const std::string hash = schema::HashOf(expected);
   EXPECT_EQ(DifferenceIn(other.Discover(name, nullptr, hash)), "");
+  v1::ConsumerRegisterRequest consume;
+  consume.set_session_id("session-of-other");
+  consume.set_channel_name(name);
+  consume.set_expected_schema_hash(hash);
+  *consume.mutable_expected_schema() = expected;
+  v1::ConsumerRegisterResponse consumed;
+  EXPECT_EQ(DifferenceIn(other.Call(&v1::Broker::Stub::ConsumerRegister, consume, consumed)), words);
+  consume.clear_expected_schema_hash();
+  EXPECT_EQ(ReasonOf(other.Call(&v1::Broker::Stub::ConsumerRegister, consume, consumed)), "INVALID_REQUEST");
   ASSERT_EQ(ReasonOf(RegisterSchema(FreshName(), expected)), "OK");
   const grpc::Status discovered = other.Discover(name, nullptr, hash);
   EXPECT_EQ(DifferenceIn(discovered), words);
@@ -282,6 +291,7 @@ TEST_F(SchemaRegistryServiceTest, AMismatchSaysInWordsWhatDiffers) {
 
   v1::DiscoverRequest batch;
   batch.add_names(name);
+  *batch.mutable_expected_schema() = expected;
   batch.set_expected_schema_hash(hash);
   v1::DiscoverResponse response;
   ASSERT_TRUE(other.Call(&v1::Broker::Stub::Discover, batch, response).ok());

@@ -34,6 +34,33 @@ TEST(WireTest, ChannelSurvivesTheWayThereAndBack) {
   EXPECT_EQ(back.spec.process.boot_id, "b");
 }
 
+constexpr char kPoseText[] =
+    "pylabhub-schema 1\n"
+    "record Pose 16\n"
+    "field at.x float64 1 0 m\n"
+    "field at.y float64 1 8 m\n";
+
+TEST(WireTest, SchemaTravelsAsAMessageAndComesBackAsItsText) {
+  ChannelSpec spec{.name = "a", .schema_text = kPoseText};
+  v1::Channel channel;
+  *channel.mutable_spec() = ToWire("session-1", spec, false).channel();
+  EXPECT_EQ(channel.spec().schema().fields(0).fields(1).name(), "y");
+  EXPECT_EQ(FromWire(channel).spec.schema_text, kPoseText);
+
+  ConsumerSpec consumer{.channel = "a", .expected_schema_text = kPoseText};
+  EXPECT_FALSE(ToWire("session-1", consumer).has_expected_schema());
+  consumer.expected_schema_hash.emplace();
+  EXPECT_EQ(ToWire("session-1", consumer).expected_schema().name(), "Pose");
+}
+
+TEST(WireTest, SchemaThatNoMessageCanSayIsLeftOut) {
+  ChannelSpec spec{.name = "a", .schema_text = "pylabhub-schema 1\nrecord A 4\nfield x. int32 1 0 \n"};
+  EXPECT_FALSE(ToWire("session-1", spec, false).channel().has_schema());
+  v1::Channel channel;
+  channel.mutable_spec()->mutable_schema()->set_size_bytes(4);
+  EXPECT_EQ(FromWire(channel).spec.schema_text, "");
+}
+
 TEST(WireTest, StateAndReasonThatAreUnknownAreTakenAsTheProtocolSays) {
   v1::Channel channel;
   channel.set_state(static_cast<v1::ChannelState>(99));

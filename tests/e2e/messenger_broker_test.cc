@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "proto/tls/certificate_set.h"
 #include "proto/tls/private_file.h"
+#include "shm/schema.h"
 #include "tests/support/event_log.h"
 #include "tests/support/lab_broker.h"
 #include "tests/support/temp_folder.h"
@@ -97,6 +98,27 @@ TEST(MessengerBrokerTest, OtherSchemaIsRefusedWithBothHashes) {
   EXPECT_EQ(ReasonOf(status), reason::kSchemaMismatch);
   EXPECT_EQ(ReasonMetadataOf(status, "expected_schema_hash").size(), 64u);
   EXPECT_EQ(ReasonMetadataOf(status, "actual_schema_hash").size(), 64u);
+}
+
+TEST(MessengerBrokerTest, OtherSchemaIsRefusedWithTheDifferenceInWords) {
+  const LabBroker broker;
+  const auto messenger = Connected(broker.ToHere());
+  const auto described_in = [](const char* unit) {
+    return shm::Schema{
+        .name = "Reading",
+        .record_bytes = 8,
+        .fields = {{.name = "celsius", .type = shm::ScalarType::kFloat64, .offset_bytes = 0, .unit = unit}}};
+  };
+  ChannelSpec spec = Spec("a");
+  spec.schema_text = shm::CanonicalText(described_in("degC"));
+  spec.schema_hash = shm::HashOf(described_in("degC"));
+  ASSERT_TRUE(messenger->RegisterProducer(spec).get().ok());
+  const ConsumerSpec consumer{.channel = "a",
+                              .expected_schema_hash = shm::HashOf(described_in("K")),
+                              .expected_schema_text = shm::CanonicalText(described_in("K"))};
+  const absl::Status status = messenger->RegisterConsumer(consumer).get().status();
+  EXPECT_EQ(ReasonMetadataOf(status, "difference"), R"(field 1 "celsius": unit is "degC", expected "K")");
+  EXPECT_TRUE(Says(status, R"(unit is "degC", expected "K")")) << status;
 }
 
 TEST(MessengerBrokerTest, DeregisteredChannelIsNotFound) {
