@@ -8,9 +8,7 @@
 namespace pylabhub::shm {
 namespace {
 
-std::string Quoted(absl::string_view text) {
-  return text.empty() ? "none" : absl::StrCat("\"", text, "\"");
-}
+std::string Quoted(absl::string_view text) { return text.empty() ? "none" : absl::StrCat("\"", text, "\""); }
 
 // "field 3 "celsius" (float64 at byte 8)"
 std::string Describe(const Field& field, size_t number) {

@@ -39,8 +39,10 @@ TEST(SchemaDifferenceTest, TheFirstDifferenceIsSaidInWords) {
 TEST(SchemaDifferenceTest, WhatIsMissingTooMuchOrOfAnotherSizeIsSaidToo) {
   Schema expected = Sample();
   expected.fields.pop_back();
-  EXPECT_EQ(FirstDifference(Sample(), expected), R"(field 3 "tag" (char[8] at byte 16) is there, and not expected)");
-  EXPECT_EQ(FirstDifference(expected, Sample()), R"(field 3 "tag" (char[8] at byte 16) is expected, and missing)");
+  EXPECT_EQ(FirstDifference(Sample(), expected),
+            R"(field 3 "tag" (char[8] at byte 16) is there, and not expected)");
+  EXPECT_EQ(FirstDifference(expected, Sample()),
+            R"(field 3 "tag" (char[8] at byte 16) is expected, and missing)");
   expected = Sample();
   expected.fields[2].count = 4;
   EXPECT_EQ(FirstDifference(Sample(), expected), R"(field 3 "tag": count is 8, expected 4)");
@@ -52,7 +54,7 @@ TEST(SchemaDifferenceTest, WhatIsMissingTooMuchOrOfAnotherSizeIsSaidToo) {
 TEST(SchemaDifferenceTest, AConsumerThatExpectsAnotherSchemaIsToldWhatDiffers) {
   const testing::ShmFolder folder;
   const auto producer = DataBlockProducer::Create(
-      {.channel = "a", .directory = folder.path(), .slot_bytes = 24, .schema = Sample()});
+      {.channel = "a", .slot_bytes = 24, .schema = Sample(), .directory = folder.path()});
   ASSERT_TRUE(producer.ok()) << producer.status();
   Schema expected = Sample();
   expected.fields[1].unit = "K";
