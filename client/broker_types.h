@@ -93,6 +93,8 @@ struct LeaseTerms {
 struct Grant {
   Channel channel = {};
   LeaseTerms terms = {};
+  // False where there is no broker (Messenger::Local): nobody knows of it, and there is no lease.
+  bool is_registered = true;
 };
 
 struct ChannelClaim {

@@ -8,17 +8,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/backoff.h"
+#include "client/channel_spec.h"
 #include "client/error_reason.h"
 #include "client/process_info.h"
 #include "client/session_id.h"
-#include "shm/channel/channel_files.h"
 
 namespace pylabhub {
 namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(5);
 constexpr absl::Duration kRetryLimit = absl::Milliseconds(250);
-constexpr absl::string_view kSharedMemoryFolder = "/dev/shm";
 
 class Deadline {
  public:
@@ -33,33 +32,6 @@ class Deadline {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-std::string FileNameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-SharedMemoryNames NamesOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id) {
-  // The wire API names files of /dev/shm; a channel elsewhere is found by its own name.
-  if (config.directory != kSharedMemoryFolder) return {};
-  const shm::ChannelFiles files(config.directory, config.channel);
-  return {.data_name = FileNameOf(files.DataPath(segment_id)),
-          .control_name = FileNameOf(files.ControlPath(segment_id)),
-          .anchor_name = FileNameOf(files.AnchorPath())};
-}
-
-ChannelSpec SpecOf(const shm::DataBlockProducer& block) {
-  const shm::ChannelConfig& config = block.config();
-  const bool latest = config.policy == shm::Policy::kLatestOnly;
-  return {.name = config.channel,
-          .schema_hash = shm::HashOf(config.schema),
-          .schema_text = shm::CanonicalText(config.schema),
-          .segment_id = block.segment_id().bytes,
-          .shared_memory = NamesOf(config, block.segment_id()),
-          .metadata = {{"capacity_slots", absl::StrCat(config.capacity_slots)},
-                       {"slot_bytes", absl::StrCat(config.slot_bytes)},
-                       {"overflow", shm::IsLossless(config.policy) ? "block" : "overwrite"},
-                       {"read", latest ? "latest" : "next"},
-                       {"policy", std::string(shm::NameOf(config.policy))},
-                       {"schema_name", config.schema.name}}};
-}
-
 // Whether the channel's present registration is of a producer whose memory is this host's. Then, since its segment could be
 // succeeded, that producer is gone.
 bool HolderWasOnThisHost(Messenger& messenger, const std::string& channel, absl::Duration timeout) {
@@ -72,7 +44,7 @@ bool HolderWasOnThisHost(Messenger& messenger, const std::string& channel, absl:
 
 absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlockProducer& block) {
   constexpr absl::Duration kListTimeout = absl::Seconds(5);
-  const ChannelSpec spec = SpecOf(block);
+  const ChannelSpec spec = SpecOf(block.config(), block.segment_id());
   absl::StatusOr<Grant> grant = messenger.RegisterProducer(spec).get();
   const std::string why = ReasonOf(grant.status());
   if ((why == reason::kChannelHeld || why == reason::kSchemaMismatch) &&
@@ -80,6 +52,7 @@ absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlock
     grant = messenger.RegisterProducer(spec, OnHeld::kTakeOver).get();
   }
   if (!grant.ok()) return grant.status();
+  if (!grant->is_registered) return Registration();
   return Registration(messenger, ChannelClaim{.name = spec.name, .epoch = grant->channel.epoch});
 }
 
@@ -91,15 +64,14 @@ absl::StatusOr<Registration> Register(Messenger& messenger, const shm::DataBlock
                              .group = block.group()};
   const absl::StatusOr<Grant> grant = messenger.RegisterConsumer(spec).get();
   if (!grant.ok()) return grant.status();
+  if (!grant->is_registered) return Registration();
   return Registration(messenger, ConsumerClaim{.channel = spec.channel, .consumer_id = spec.consumer_id});
 }
 
 absl::Status CheckReachable(const Channel& found) {
-  const ProcessInfo& producer = found.spec.process;
-  // A producer that does not say where it is may be here.
-  if (producer.boot_id.empty() || SharesMemory(producer, ThisProcess())) return absl::OkStatus();
+  if (SharesMemoryWithThisProcess(found)) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("channel '", found.spec.name, "' is produced on host '", producer.host,
+      absl::StrCat("channel '", found.spec.name, "' is produced on host '", found.spec.process.host,
                    "', whose shared memory this process cannot reach; run the consumer there"));
 }
 
@@ -134,6 +106,11 @@ absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Dur
 bool MayPass(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsNotFound(status); }
 
 }  // namespace
+
+bool SharesMemoryWithThisProcess(const Channel& channel) {
+  const ProcessInfo& producer = channel.spec.process;
+  return producer.boot_id.empty() || SharesMemory(producer, ThisProcess());
+}
 
 Registration& Registration::operator=(Registration&& other) noexcept {
   if (this == &other) return *this;

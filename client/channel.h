@@ -68,6 +68,10 @@ struct ChannelConsumer {
   Registration registration;  // last: given up first
 };
 
+// Whether the channel's memory can be reached from here: its producer runs under this kernel, with this /dev/shm. True also
+// for one that does not say where it is.
+bool SharesMemoryWithThisProcess(const Channel& channel);
+
 // Creates the channel, and registers it where there is a Messenger. A broker that still holds a lease of this channel's former
 // producer, which has just been found dead on this host, is told to let the new one take over.
 absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config,

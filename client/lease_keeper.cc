@@ -121,6 +121,11 @@ absl::Status LeaseKeeper::LastHeartbeat() const {
   return last_beat_;
 }
 
+LeaseKeeper::Slack LeaseKeeper::slack() const {
+  const std::lock_guard lock(mutex_);
+  return slack_;
+}
+
 void LeaseKeeper::Learn(const LeaseTerms& terms) {
   if (terms.heartbeat_interval > absl::ZeroDuration()) {
     terms_ = terms;
@@ -159,6 +164,7 @@ void LeaseKeeper::SendHeartbeat(std::unique_lock<std::mutex>& lock) {
   const absl::Duration timeout = BeatTimeout(terms_);
   // A claim of nothing would mean "everything"; and there is nothing to keep.
   if (held.claims.empty()) {
+    lease_end_time_ = absl::InfiniteFuture();
     next_beat_time_ = absl::InfiniteFuture();
     last_ended_ = beat;
     changed_.notify_all();
@@ -166,6 +172,7 @@ void LeaseKeeper::SendHeartbeat(std::unique_lock<std::mutex>& lock) {
   }
   // From here on a new Hold may ask for a beat at once, and is not overwritten below.
   next_beat_time_ = absl::InfiniteFuture();
+  const absl::Time sent_time = SteadyNow();
   lock.unlock();
   const absl::StatusOr<HeartbeatReport> report =
       connection_.Heartbeat(options_.session_id, held.claims, timeout);
@@ -175,6 +182,9 @@ void LeaseKeeper::SendHeartbeat(std::unique_lock<std::mutex>& lock) {
   absl::Duration wait;
   if (report.ok()) {
     Learn(report->terms);
+    slack_.last = lease_end_time_ - SteadyNow();
+    slack_.least = std::min(slack_.least, slack_.last);
+    lease_end_time_ = sent_time + terms_.lease_ttl;
     table_.Apply(*report, held.generation, SteadyNow(), events);
     retry_.Reset();
     wait = terms_.heartbeat_interval;

@@ -83,6 +83,14 @@ class LeaseKeeper {
   // How the last heartbeat ended; OK if there was none.
   absl::Status LastHeartbeat() const;
 
+  // What was left of the lease when a heartbeat was answered, counted from when the one before was sent: the broker may have
+  // counted from a little later. Infinite before the second.
+  struct Slack {
+    absl::Duration last = absl::InfiniteDuration();
+    absl::Duration least = absl::InfiniteDuration();
+  };
+  Slack slack() const;
+
   // From here on nothing is restored, and no further heartbeat begins. Does not wait.
   void RequestStop();
 
@@ -122,6 +130,9 @@ class LeaseKeeper {
   Beat last_begun_ = 0;
   Beat last_ended_ = 0;
   absl::Status last_beat_;
+  absl::Time lease_end_time_ =
+      absl::InfiniteFuture();  // at the earliest, from the last heartbeat that was answered
+  Slack slack_;
   bool looking_ = false;  // a look at the consumed channels is waiting in calls_
   bool run_ended_ = false;
 

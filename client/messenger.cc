@@ -77,14 +77,14 @@ absl::StatusOr<std::unique_ptr<Messenger>> Messenger::Create(std::unique_ptr<Bro
                                                              MessengerOptions options,
                                                              absl::Duration timeout) {
   if (absl::Status status = CheckScope(options.watch); !status.ok()) return status;
-  absl::StatusOr<BrokerInfo> info = connection->GetBrokerInfo(timeout);
+  auto metered = std::make_unique<MeteredConnection>(std::move(connection));
+  absl::StatusOr<BrokerInfo> info = metered->GetBrokerInfo(timeout);
   if (!info.ok()) return info.status();
   if (!options.log) options.log = [](absl::string_view) {};
-  return std::unique_ptr<Messenger>(
-      new Messenger(std::move(connection), *std::move(info), std::move(options)));
+  return std::unique_ptr<Messenger>(new Messenger(std::move(metered), *std::move(info), std::move(options)));
 }
 
-Messenger::Messenger(std::unique_ptr<BrokerConnection> connection, BrokerInfo broker_info,
+Messenger::Messenger(std::unique_ptr<MeteredConnection> connection, BrokerInfo broker_info,
                      MessengerOptions options)
     : connection_(std::move(connection)),
       broker_info_(std::move(broker_info)),
@@ -165,7 +165,7 @@ std::future<Outcome> Messenger::InTurn(std::function<Outcome()> call) {
 
 template <typename Spec>
 absl::StatusOr<Grant> Messenger::Keep(const Spec& spec, absl::StatusOr<Grant> grant) {
-  if (!grant.ok()) return grant;
+  if (!grant.ok() || !grant->is_registered) return grant;
   constexpr bool kIsProducer = std::is_same_v<Spec, ChannelSpec>;
   watcher_.Expect(NameOf(spec), grant->channel.revision);
   const LeaseKeeper::Beat beat = keeper_.Hold(spec, *grant);
@@ -233,8 +233,12 @@ absl::Status Messenger::Changed(const std::string& channel, const absl::StatusOr
 absl::StatusOr<Channel> Messenger::DiscoverProducer(const std::string& channel, absl::Duration timeout,
                                                     Consistency consistency) {
   if (consistency == Consistency::kLocal) {
-    if (const WarmDirectory::ChannelPtr known = directory().FindReady(channel)) return *known;
+    if (const WarmDirectory::ChannelPtr known = directory().FindReady(channel)) {
+      directory_hits_.fetch_add(1, std::memory_order_relaxed);
+      return *known;
+    }
   }
+  directory_misses_.fetch_add(1, std::memory_order_relaxed);
   watcher_.Ask(channel);
   const absl::Time deadline = SteadyNow() + timeout;
   Backoff backoff(kFirstDiscoverRetry, kDiscoverRetryLimit);
@@ -285,10 +289,39 @@ absl::StatusOr<std::vector<Channel>> Messenger::ListChannels(const std::string& 
 }
 
 void Messenger::Deliver(LeaseTable::Events events) {
-  if (!options_.on_event) return;
+  for (const MessengerEvent& event : events) {
+    event_counts_[static_cast<size_t>(event.kind)].fetch_add(1, std::memory_order_relaxed);
+  }
+  if (!options_.on_event && listeners_.empty()) return;
   events_.Add([this, events = std::move(events)] {
-    for (const MessengerEvent& event : events) options_.on_event(event);
+    for (const MessengerEvent& event : events) {
+      if (options_.on_event) options_.on_event(event);
+      listeners_.Tell(event);
+    }
   });
+}
+
+MessengerMetrics Messenger::metrics() const {
+  MessengerMetrics metrics = {.calls = connection_->Calls()};
+  for (size_t kind = 0; kind < kMessengerEventKinds; ++kind) {
+    metrics.events[static_cast<MessengerEventKind>(kind)] =
+        event_counts_[kind].load(std::memory_order_relaxed);
+  }
+  metrics.broker_losses = metrics.events[MessengerEventKind::kBrokerUnreachable];
+  metrics.reconnections = metrics.events[MessengerEventKind::kBrokerBack];
+  const LeaseKeeper::Slack slack = keeper_.slack();
+  metrics.last_lease_slack = slack.last;
+  metrics.min_lease_slack = slack.least;
+  metrics.directory_hits = directory_hits_.load(std::memory_order_relaxed);
+  metrics.directory_misses = directory_misses_.load(std::memory_order_relaxed);
+  const ChannelWatcher::Counts watched = watcher_.counts();
+  metrics.watch_streams = watched.streams;
+  metrics.watch_snapshots = watched.snapshots;
+  metrics.watch_events = watched.events;
+  metrics.directory_is_fresh = directory().is_fresh();
+  metrics.directory_channels = directory().size();
+  metrics.directory_revision = directory().revision();
+  return metrics;
 }
 
 }  // namespace pylabhub

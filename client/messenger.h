@@ -26,11 +26,14 @@
 #ifndef PYLABHUB_CLIENT_MESSENGER_H_
 #define PYLABHUB_CLIENT_MESSENGER_H_
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,8 +43,11 @@
 #include "client/broker_types.h"
 #include "client/channel_watcher.h"
 #include "client/connect_options.h"
+#include "client/event_listeners.h"
 #include "client/lease_keeper.h"
 #include "client/messenger_event.h"
+#include "client/messenger_metrics.h"
+#include "client/metered_connection.h"
 #include "client/serial_queue.h"
 #include "client/warm_directory.h"
 
@@ -83,6 +89,12 @@ class Messenger {
   static absl::StatusOr<std::unique_ptr<Messenger>> Create(std::unique_ptr<BrokerConnection> connection,
                                                            MessengerOptions options,
                                                            absl::Duration timeout = absl::Seconds(5));
+
+  // With no broker: finds the named channels of this host, in `directory`, by their names. The same calls; registrations
+  // succeed, and their Grants say that nothing is registered. Who waits for a channel looks again after 5 ms at first, then
+  // ever more slowly, every 250 ms at last. Nobody is told of closings but by the shared memory itself.
+  static absl::StatusOr<std::unique_ptr<Messenger>> Local(MessengerOptions options = {},
+                                                          std::string directory = "/dev/shm");
 
   Messenger(const Messenger&) = delete;
   Messenger& operator=(const Messenger&) = delete;
@@ -130,11 +142,19 @@ class Messenger {
   const BrokerInfo& broker_info() const { return broker_info_; }
   const std::string& session_id() const { return session_id_; }
 
+  // What was done so far. Costs about a microsecond; may be called from any thread at any time.
+  MessengerMetrics metrics() const;
+
+  // Tells `hook` every event that on_event is told, after it, on the same thread. What `hook` uses must live until
+  // StopListening, and for the event that is being told then.
+  EventListeners::Id Listen(MessengerEventHook hook) { return listeners_.Add(std::move(hook)); }
+  void StopListening(EventListeners::Id id) { listeners_.Remove(id); }
+
   // How the last heartbeat ended; OK while nothing is registered.
   absl::Status LastHeartbeat() const { return keeper_.LastHeartbeat(); }
 
  private:
-  Messenger(std::unique_ptr<BrokerConnection> connection, BrokerInfo broker_info, MessengerOptions options);
+  Messenger(std::unique_ptr<MeteredConnection> connection, BrokerInfo broker_info, MessengerOptions options);
 
   template <typename Outcome>
   std::future<Outcome> InTurn(std::function<Outcome()> call);
@@ -145,11 +165,15 @@ class Messenger {
   void GiveUp(const Claims& claims, absl::Time deadline);
   void Deliver(LeaseTable::Events events);
 
-  const std::unique_ptr<BrokerConnection> connection_;
+  const std::unique_ptr<MeteredConnection> connection_;
   const BrokerInfo broker_info_;
   const MessengerOptions options_;
   const std::string session_id_;
   std::atomic<bool> closing_ = false;
+  std::atomic<uint64_t> directory_hits_ = 0;
+  std::atomic<uint64_t> directory_misses_ = 0;
+  std::array<std::atomic<uint64_t>, kMessengerEventKinds> event_counts_ = {};
+  EventListeners listeners_;
   SerialQueue events_;
   SerialQueue calls_;
   LeaseKeeper keeper_;

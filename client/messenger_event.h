@@ -2,6 +2,7 @@
 #ifndef PYLABHUB_CLIENT_MESSENGER_EVENT_H_
 #define PYLABHUB_CLIENT_MESSENGER_EVENT_H_
 
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -30,6 +31,8 @@ enum class MessengerEventKind {
   kBrokerUnreachable,
   kBrokerBack,
 };
+
+inline constexpr size_t kMessengerEventKinds = 6;
 
 // "channel closing" for kChannelClosing and so on.
 absl::string_view NameOf(MessengerEventKind kind);

@@ -41,6 +41,16 @@ NamedChannel Describe(const ChannelFiles& files) {
 
 }  // namespace
 
+NamedChannel FindNamedChannel(absl::string_view channel, absl::string_view directory) {
+  if (absl::Status status = ValidateChannelName(channel); !status.ok()) {
+    NamedChannel found;
+    found.channel = std::string(channel);
+    found.status = std::move(status);
+    return found;
+  }
+  return Describe(ChannelFiles(directory, channel));
+}
+
 absl::StatusOr<std::vector<NamedChannel>> ListNamedChannels(absl::string_view directory) {
   const absl::StatusOr<std::vector<std::string>> names = ListAnchoredChannels(directory);
   if (!names.ok()) return names.status();

@@ -31,6 +31,10 @@ struct NamedChannel {
   uint64_t segment_bytes = 0;  // of memory, data and control
 };
 
+// The channel of that name in `directory`, as ListNamedChannels describes it. Its status is kNotFound if there is none, and
+// kInvalidArgument if that is no name.
+NamedChannel FindNamedChannel(absl::string_view channel, absl::string_view directory = "/dev/shm");
+
 // Every named channel in `directory`, by name. kUnavailable if the folder cannot be read.
 absl::StatusOr<std::vector<NamedChannel>> ListNamedChannels(absl::string_view directory = "/dev/shm");
 
