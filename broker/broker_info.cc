@@ -4,22 +4,15 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "broker/directory.h"
+#include "broker/random_id.h"
 #include "broker/refusal.h"
 
 namespace pylabhub::broker {
 namespace {
-
-std::string RandomId() {
-  std::random_device random;
-  std::string id;
-  for (int i = 0; i < 4; ++i) absl::StrAppendFormat(&id, "%08x", random());
-  return id;
-}
 
 std::string BootId() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");

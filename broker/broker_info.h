@@ -18,7 +18,7 @@ constexpr uint32_t kMaxProtocolVersion = 1;
 struct BrokerInfo {
   // Random; another one after every start.
   std::string broker_id;
-  // Revisions live as long as this process, since nothing is kept on disk: so does the history.
+  // As old as the store; without one, as this process.
   std::string history_id;
   std::string host;
   std::string boot_id;

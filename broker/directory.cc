@@ -84,6 +84,7 @@ Directory::Directory(const RegistryOptions& options, LogHook log, EventSink sink
       history_(std::move(keep.history)),
       last_awake_(SteadyNow()) {
   registry_.Restore(std::move(keep.state), last_awake_);
+  if (!keep.history_is_kept) commit_.Wait(commit_.Add({{kHistoryKey, history_}}, {})).IgnoreError();
   thread_ = std::thread([this] { ExpireUntilStopped(); });
 }
 

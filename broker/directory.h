@@ -11,6 +11,7 @@
 #ifndef PYLABHUB_BROKER_DIRECTORY_H_
 #define PYLABHUB_BROKER_DIRECTORY_H_
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,8 +35,12 @@ struct DirectoryKeep {
   std::unique_ptr<Store> store = nullptr;  // null: nothing is kept
   std::string damage = {};                 // not empty: the store cannot be written any more; why
   RegistryState state = {};
-  // With limits that are durable already, above first_epoch and first_revision of the options.
+  // With limits above first_epoch and first_revision of the options.
   HistoryRecord history = {};
+  // Whether these limits are durable. If not, the directory tries once more, and is read-only until they are.
+  bool history_is_kept = true;
+  // Records of others, by key: theirs to take.
+  std::map<std::string, std::string> opaque = {};
 };
 
 class Directory {

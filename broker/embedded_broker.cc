@@ -6,6 +6,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <map>
 #include <mutex>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "broker/health_service.h"
 #include "broker/listener.h"
 #include "broker/metrics.h"
+#include "broker/open_keep.h"
 #include "broker/schema_directory.h"
 #include "broker/schema_registry_service.h"
 #include "broker/unimplemented_services.h"
@@ -87,17 +89,21 @@ void SetLimits(const BrokerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(quota);
 }
 
-// Above every epoch of a broker that ran here before, as long as none grants a million channels a second.
-uint64_t FirstEpoch() { return static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())); }
+BrokerInfo InfoWith(const std::string& history_id) {
+  BrokerInfo info = DescribeThisBroker();
+  info.history_id = history_id;
+  return info;
+}
 
 class GrpcBroker final : public EmbeddedBroker {
  public:
-  explicit GrpcBroker(BrokerOptions options)
+  GrpcBroker(BrokerOptions options, DirectoryKeep keep,
+             const std::map<std::string, std::string>& opaque_records)
       : options_(std::move(options)),
-        directory_(options_.registry, options_.log),
+        directory_(options_.registry, options_.log, /*sink=*/nullptr, std::move(keep)),
         desk_(metrics_, options_.registry.limits, options_.log),
-        schemas_(options_.registry.limits, directory_.commit(), /*kept=*/{}, options_.log),
-        service_(directory_, schemas_, desk_, DescribeThisBroker()),
+        schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
+        service_(directory_, schemas_, desk_, InfoWith(directory_.history_id())),
         schema_registry_(schemas_, desk_),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
                  v1::Admin::service_full_name()}) {}
@@ -178,8 +184,10 @@ class GrpcBroker final : public EmbeddedBroker {
 
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options) {
   if (absl::Status status = Check(options); !status.ok()) return status;
-  options.registry.first_epoch = FirstEpoch();
-  auto broker = std::make_unique<GrpcBroker>(std::move(options));
+  absl::StatusOr<DirectoryKeep> keep = OpenKeep(options.store_folder, options.log, options.registry);
+  if (!keep.ok()) return keep.status();
+  const std::map<std::string, std::string> opaque_records = std::move(keep->opaque);
+  auto broker = std::make_unique<GrpcBroker>(std::move(options), *std::move(keep), opaque_records);
   if (absl::Status status = broker->Start(); !status.ok()) return status;
   return broker;
 }

@@ -37,7 +37,10 @@ struct BrokerOptions {
   ConnectionCaps connection_caps = {};
   // The server's certificate and key, and the authority that client certificates must come from. Required.
   tls::TlsFiles tls = {};
-  // first_epoch is set by StartBroker.
+  // Where what the broker must not forget is kept, in a file called broker.db; one broker at a time. Empty: in memory only,
+  // so that a broker that is started again knows nothing.
+  std::string store_folder = {};
+  // first_epoch and first_revision are set by StartBroker.
   RegistryOptions registry = {};
   // How many threads may serve calls at once; beyond, calls are refused with RESOURCE_EXHAUSTED.
   int max_threads = 256;
@@ -65,9 +68,10 @@ class EmbeddedBroker {
 
 // Errors:
 //   kInvalidArgument     an option is wrong: it is named
-//   kAlreadyExists       the port is taken, or the Unix socket
+//   kAlreadyExists       the port is taken, or the Unix socket, or the store
 //   kPermissionDenied    this user may not bind the port, or make the socket
-//   kFailedPrecondition  the certificates cannot be used
+//   kFailedPrecondition  the certificates cannot be used, or the store is of another program or version
+//   kDataLoss            the store is damaged so that nothing can be read; what to do is said
 //   kUnavailable         the address is none of this host's, or anything else
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options);
 

@@ -25,16 +25,6 @@ std::string Variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string DefaultStateDir() {
-  // systemd names one folder here, or several with colons between them.
-  if (const std::string systemd = Variable("STATE_DIRECTORY"); !systemd.empty()) {
-    return systemd.substr(0, systemd.find(':'));
-  }
-  if (const std::string xdg = Variable("XDG_STATE_HOME"); !xdg.empty()) return xdg + "/pylabhub";
-  if (const std::string home = Variable("HOME"); !home.empty()) return home + "/.local/state/pylabhub";
-  return "/var/lib/pylabhub";
-}
-
 // Reads "10s", "1m30s", "500ms" into `duration`.
 CLI::Option* AddDuration(CLI::App& app, const std::string& flag, absl::Duration& duration,
                          const std::string& help) {
@@ -53,6 +43,16 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& flag, absl::Duration&
 }
 
 }  // namespace
+
+std::string DefaultStateDir() {
+  // systemd names one folder here, or several with colons between them.
+  if (const std::string systemd = Variable("STATE_DIRECTORY"); !systemd.empty()) {
+    return systemd.substr(0, systemd.find(':'));
+  }
+  if (const std::string xdg = Variable("XDG_STATE_HOME"); !xdg.empty()) return xdg + "/pylabhub";
+  if (const std::string home = Variable("HOME"); !home.empty()) return home + "/.local/state/pylabhub";
+  return "/var/lib/pylabhub";
+}
 
 std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv) {
   Flags flags;
@@ -83,7 +83,7 @@ std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv) {
   key->needs(cert, ca);
   ca->needs(cert, key);
   app.add_option("--state-dir", flags.state_dir,
-                 "Folder for what the broker keeps: certificates that it made itself")
+                 "Folder for what the broker keeps: its store, and certificates that it made itself")
       ->type_name("DIR")
       ->capture_default_str()
       ->group("Certificates: all three, or none");
@@ -93,6 +93,11 @@ std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv) {
       ->type_name("NAME")
       ->group("Certificates: all three, or none");
 
+  app.add_option("--store", flags.store,
+                 "Where what must not be forgotten is kept: sqlite (broker.db in the state folder) or none")
+      ->check(CLI::IsMember({"sqlite", "none"}))
+      ->capture_default_str()
+      ->group("Behaviour");
   AddDuration(app, "--lease-ttl", flags.lease_ttl,
               "How long a process that sends no heartbeat is believed alive")
       ->group("Behaviour");

@@ -16,6 +16,7 @@ struct Flags {
   int port = 5570;
   std::string port_file = {};
   std::string state_dir = {};
+  std::string store = "sqlite";  // or "none"
   std::string server_cert = {};
   std::string server_key = {};
   std::string ca = {};
@@ -32,6 +33,9 @@ struct Flags {
 struct ExitCode {
   int value;
 };
+
+// Where the broker keeps its state if no flag says so.
+std::string DefaultStateDir();
 
 std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv);
 

@@ -18,6 +18,7 @@
 #include "broker/flags.h"
 #include "broker/log.h"
 #include "broker/server_certificates.h"
+#include "broker/store_command.h"
 #include "proto/tls/private_file.h"
 
 namespace pylabhub::broker {
@@ -47,6 +48,8 @@ sigset_t BlockEndingSignals() {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // A file that may not grow is an error of the store, which can be told of, and not the end.
+  signal(SIGXFSZ, SIG_IGN);
   return signals;
 }
 
@@ -59,6 +62,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Flags& flags, const 
   return StartBroker({.address = flags.address,
                       .port = flags.port,
                       .tls = *std::move(certificates),
+                      .store_folder = flags.store == "none" ? "" : flags.state_dir,
                       .registry = {.lease_ttl = flags.lease_ttl},
                       .max_threads = flags.max_threads,
                       .shutdown_grace = flags.shutdown_grace,
@@ -103,6 +107,7 @@ int Run(const Flags& flags) {
 }  // namespace pylabhub::broker
 
 int main(int argc, char** argv) {
+  if (const auto exit_code = pylabhub::broker::RunStoreCommand(argc, argv)) return *exit_code;
   const auto flags = pylabhub::broker::ParseFlags(argc, argv);
   if (const auto* exit_code = std::get_if<pylabhub::broker::ExitCode>(&flags)) return exit_code->value;
   return pylabhub::broker::Run(std::get<pylabhub::broker::Flags>(flags));

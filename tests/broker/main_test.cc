@@ -99,7 +99,7 @@ TEST(MainTest, ASecondBrokerOnOnePortEndsWithAClearError) {
   Program first({kBroker, "--port=0", "--state-dir=" + folder.path()});
   const std::string target = TargetOf(first);
   const std::string port = target.substr(target.rfind(':') + 1);
-  Program second({kBroker, "--port=" + port, "--state-dir=" + folder.path()});
+  Program second({kBroker, "--port=" + port, "--state-dir=" + folder.path(), "--store=none"});
   EXPECT_EQ(second.ReadLine(), "");
   EXPECT_EQ(second.Wait(), 1);
   EXPECT_THAT(second.errors(), HasSubstr("event=cannot_start"));
@@ -114,7 +114,7 @@ TEST(MainTest, GivenCertificatesAreUsedAndNoneAreMade) {
                   "--ca=" + (folder / "site/ca.pem"), "--server-cert=" + (folder / "site/server.pem"),
                   "--server-key=" + (folder / "site/server.key")});
   EXPECT_TRUE(CallWith(TargetOf(broker), folder / "site").ok());
-  EXPECT_FALSE(std::filesystem::exists(folder / "state"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "state/certs"));
 }
 
 TEST(MainTest, AKeyThatOthersCanReadIsRefusedByName) {

@@ -23,6 +23,7 @@ class Program {
   std::string ReadLine();
 
   void Signal(int signal_number) const;
+  // While it has not been waited for.
   pid_t pid() const { return pid_; }
 
   // Waits for its end. The exit code, or minus the signal that ended it.
