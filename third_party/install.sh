@@ -16,7 +16,7 @@ packages_of() {
         libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev nlohmann-json3-dev \
         prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
       ;;
-    bench) echo etcd-server iceoryx libiceoryx-posh-dev libzmq3-dev ;;
+    bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
     check) echo clang clang-format clang-tidy libclang-rt-dev spin ;;
     *)
       echo "third_party/install.sh: unknown group '$1'; use build, bench or check" >&2

@@ -39,7 +39,7 @@ std::string HowToMend(const std::string& folder) {
 absl::Status Sync(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
-  const absl::Status status = synced ? absl::OkStatus() : ErrnoStatus("cannot synchronise " + path);
+  absl::Status status = synced ? absl::OkStatus() : ErrnoStatus("cannot synchronise " + path);
   if (descriptor >= 0) close(descriptor);
   return status;
 }

@@ -8,7 +8,7 @@
 #   --rounds N      measure everything N times and take medians (default 7)
 #   --check         exit with 1 if one of the targets, which the table shows, is missed
 #   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
-#                   and ZeroMQ with CURVE
+#                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync; takes no other option
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.
@@ -45,6 +45,10 @@ if [ "$suite" = control ]; then
   bazel build --config=opt //tests/bench/control:control_bench //broker:pylabhub-broker >&2
   exec bazel-bin/tests/bench/control/control_bench --broker bazel-bin/broker/pylabhub-broker \
     ${arguments[@]+"${arguments[@]}"}
+fi
+if [ "$suite" = store ]; then
+  bazel build --config=opt //tests/bench/store:store_bench >&2
+  exec bazel-bin/tests/bench/store/store_bench
 fi
 bazel build --config=opt //tests/bench:bench_with_peers >&2
 # Bazel's idle server is not measured: it sleeps.
