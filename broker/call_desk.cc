@@ -36,13 +36,14 @@ CallDesk::CallDesk(Metrics& metrics, const Limits& limits, LogHook log)
 
 grpc::Status CallDesk::Answer(grpc::ServerContext& context, absl::string_view method,
                               absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {
-  return AnswerAdmitted(context, method, [&](const Admission& caller) { return body(*caller.peer); });
+  return AnswerAdmitted(context, method, /*audit=*/false,
+                        [&](const Admission& caller) { return body(*caller.peer); });
 }
 
 grpc::Status CallDesk::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
                                       const std::vector<std::pair<std::string, std::string>>& subject,
                                       absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {
-  return AnswerAdmitted(context, method, [&](const Admission& caller) {
+  return AnswerAdmitted(context, method, /*audit=*/true, [&](const Admission& caller) {
     absl::Status status = body(*caller.peer);
     if (!log_) return status;
     LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "call"};
@@ -57,31 +58,47 @@ grpc::Status CallDesk::AnswerAndAudit(grpc::ServerContext& context, absl::string
   });
 }
 
-grpc::Status CallDesk::AnswerAdmitted(grpc::ServerContext& context, absl::string_view method,
+grpc::Status CallDesk::AnswerAdmitted(grpc::ServerContext& context, absl::string_view method, bool audit,
                                       absl::FunctionRef<absl::Status(const Admission&)> body) {
   const absl::Time start_time = SteadyNow();
   const CallGate::Pass pass(gate_);
   absl::Status status;
   if (pass.admitted()) {
-    const auto caller = Admit(context, method);
-    status = caller.ok() ? body(*caller) : caller.status();
+    const std::string request_id = audit ? GiveRequestId(context) : "";
+    const auto peer = Identify(context, method);
+    status = peer.ok() ? body({.peer = *peer, .request_id = request_id}) : peer.status();
   } else {
     status = Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later");
   }
+  // Of a read that went well nothing is logged that the id would lead to, and it costs as much as the lookup.
+  if (!audit && !status.ok()) GiveRequestId(context);
   call_metrics_.Record(method, status.code(), SteadyNow() - start_time);
   return ToGrpcStatus(status);
 }
 
 absl::StatusOr<CallDesk::Admission> CallDesk::Admit(grpc::ServerContextBase& context,
                                                     absl::string_view method) {
-  const absl::string_view sent_id = SentRequestId(context);
-  Admission admission{.request_id = IsRequestId(sent_id) ? std::string(sent_id) : request_ids_.Next()};
-  context.AddTrailingMetadata(kRequestIdKey, admission.request_id);
-  auto identity = identifier_.Identify(*context.auth_context());
-  if (!identity.ok()) return identity.status();
-  admission.peer = *std::move(identity);
-  if (absl::Status status = CheckRate(admission.peer->name, method); !status.ok()) return status;
+  Admission admission{.request_id = GiveRequestId(context)};
+  auto peer = Identify(context, method);
+  if (!peer.ok()) return peer.status();
+  admission.peer = *std::move(peer);
   return admission;
+}
+
+// The call's request id, which goes back to the caller.
+std::string CallDesk::GiveRequestId(grpc::ServerContextBase& context) {
+  const absl::string_view sent_id = SentRequestId(context);
+  std::string id = IsRequestId(sent_id) ? std::string(sent_id) : request_ids_.Next();
+  context.AddTrailingMetadata(kRequestIdKey, id);
+  return id;
+}
+
+absl::StatusOr<std::shared_ptr<const PeerIdentity>> CallDesk::Identify(const grpc::ServerContextBase& context,
+                                                                       absl::string_view method) {
+  auto identity = identifier_.Identify(*context.auth_context());
+  if (!identity.ok()) return identity;
+  if (absl::Status status = CheckRate((*identity)->name, method); !status.ok()) return status;
+  return identity;
 }
 
 absl::Status CallDesk::CheckRate(const std::string& identity, absl::string_view method) {

@@ -1,6 +1,7 @@
 // What every call passes on its way in and out, whichever service it belongs to: the gate of a broker that shuts down,
 // the caller's identity and rate, a request id, the count of calls, and for calls that change something a line in the
-// log. The services of one broker share one desk. The request id goes back to the client as trailing metadata.
+// log. The services of one broker share one desk. The request id of a change, a stream, or a refused call goes back to the
+// client as trailing metadata.
 //
 // Thread safety: thread-safe.
 #ifndef PYLABHUB_BROKER_CALL_DESK_H_
@@ -69,7 +70,10 @@ class CallDesk {
   void Close(absl::Duration grace) { gate_.Close(grace); }
 
  private:
-  grpc::Status AnswerAdmitted(grpc::ServerContext& context, absl::string_view method,
+  std::string GiveRequestId(grpc::ServerContextBase& context);
+  absl::StatusOr<std::shared_ptr<const PeerIdentity>> Identify(const grpc::ServerContextBase& context,
+                                                               absl::string_view method);
+  grpc::Status AnswerAdmitted(grpc::ServerContext& context, absl::string_view method, bool audit,
                               absl::FunctionRef<absl::Status(const Admission&)> body);
   absl::Status CheckRate(const std::string& identity, absl::string_view method);
 

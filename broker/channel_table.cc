@@ -3,13 +3,14 @@
 namespace pylabhub::broker {
 
 ChannelTable::Record* ChannelTable::Find(absl::string_view name) {
-  const auto found = records_.find(name);
-  return found == records_.end() ? nullptr : &found->second;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
 }
 
 ChannelTable::Record& ChannelTable::Grant(ChannelSpec spec, const Caller& caller, absl::Time now) {
   const auto [place, is_new] = records_.try_emplace(spec.name);
   Record& record = place->second;
+  if (is_new) by_name_.emplace(place->first, &record);
   const bool schema_changed = !is_new && record.spec->schema_hash != spec.schema_hash;
   if (!is_new) {
     if (record.state != ChannelState::kClosing) Close(record, CloseReason::kReplaced, now);
@@ -70,7 +71,9 @@ void ChannelTable::Remove(Record& record, absl::Time now) {
   Emit(EventKind::kChannelRemoved, record, now);
   changes_.push_back({ChannelKeyOf(record.spec->name), RemovedRecord{}});
   SetForgetTime(record, absl::InfiniteFuture());
-  records_.erase(records_.find(record.spec->name));
+  const auto place = records_.find(record.spec->name);
+  by_name_.erase(place->first);
+  records_.erase(place);
 }
 
 absl::Time ChannelTable::NextForget() const {
@@ -78,8 +81,9 @@ absl::Time ChannelTable::NextForget() const {
 }
 
 ChannelTable::Record& ChannelTable::Restore(ChannelRecord kept, absl::Time now) {
-  const std::string name = kept.spec->name;
-  Record& record = records_[name];
+  const auto place = records_.try_emplace(kept.spec->name).first;
+  Record& record = place->second;
+  by_name_.emplace(place->first, &record);
   record.spec = std::move(kept.spec);
   record.state = kept.state;
   record.epoch = kept.epoch;

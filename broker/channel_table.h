@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "broker/channel_types.h"
@@ -115,6 +116,8 @@ class ChannelTable {
   uint64_t revision_;
   const absl::Duration closing_ttl_;
   std::map<std::string, Record, std::less<>> records_;
+  // The same, for lookups: a name is found in two steps and not in some fifteen. The keys are those of `records_`.
+  absl::flat_hash_map<absl::string_view, Record*> by_name_;
   // Closing channels by forget_time.
   std::set<std::pair<absl::Time, std::string>> by_forget_time_;
   std::vector<Event> events_;

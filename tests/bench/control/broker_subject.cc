@@ -77,7 +77,8 @@ absl::Status BrokerSubject::Lookup(uint64_t index) {
 absl::Status BrokerSubject::LookupBatch(uint64_t first, int count) {
   grpc::ClientContext context;
   v1::DiscoverRequest request;
-  v1::DiscoverResponse response;
+  google::protobuf::Arena arena;
+  auto& response = *google::protobuf::Arena::CreateMessage<v1::DiscoverResponse>(&arena);
   for (int i = 0; i < count; ++i) request.add_names(NameOf(first + static_cast<uint64_t>(i)));
   if (const grpc::Status status = stub_->Discover(&context, request, &response); !status.ok())
     return StatusOf(status);
