@@ -68,11 +68,34 @@ class BrokerConnection {
   virtual absl::StatusOr<ChannelPage> ListChannels(const std::string& name_prefix,
                                                    const std::string& page_token, absl::Duration timeout) = 0;
 
+  // The schema registry. A connection without one, such as a faked broker's, answers kUnimplemented. `version` 0 stands
+  // for the latest; an empty `name` lists the latest version of every name.
+  virtual absl::StatusOr<SchemaVersion> GetSchema(const std::string& /*name*/, uint32_t /*version*/,
+                                                  absl::Duration /*timeout*/) {
+    return NoSchemas();
+  }
+  virtual absl::StatusOr<SchemaPage> ListSchemas(const std::string& /*name*/,
+                                                 const std::string& /*page_token*/,
+                                                 absl::Duration /*timeout*/) {
+    return NoSchemas();
+  }
+  // How `schema_text`, canonical, differs from a registered version.
+  virtual absl::StatusOr<SchemaComparison> CheckSchema(const std::string& /*name*/, uint32_t /*version*/,
+                                                       const std::string& /*schema_text*/,
+                                                       absl::Duration /*timeout*/) {
+    return NoSchemas();
+  }
+
   // Does not wait: whether the broker is there, and watches, the first Next says. The connection must outlive the stream.
   virtual std::unique_ptr<WatchStream> Watch(const WatchRequest& request) = 0;
 
   // Ends the calls that are being made now with kCancelled. Streams and later calls are not affected.
   virtual void CancelCalls() = 0;
+
+ private:
+  static absl::Status NoSchemas() {
+    return absl::UnimplementedError("this connection has no schema registry");
+  }
 };
 
 }  // namespace pylabhub

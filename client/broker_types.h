@@ -187,6 +187,37 @@ struct ChannelPage {
   std::string next_page_token = {};  // empty on the last page
 };
 
+// A version of a schema, as the broker's registry keeps it.
+struct SchemaVersion {
+  std::string name = {};
+  uint32_t version = 0;
+  SchemaHashBytes schema_hash = {};
+  std::string schema_text = {};  // canonical; empty where it was not asked for
+  std::string identity = {};     // who registered it
+  absl::Time register_time = absl::InfinitePast();
+};
+
+struct SchemaPage {
+  std::vector<SchemaVersion> versions = {};
+  std::string next_page_token = {};  // empty on the last page
+};
+
+struct SchemaDifference {
+  std::string field_path = {};  // empty: the record as a whole
+  std::string kind = {};        // "UNIT_CHANGED" and so on: SchemaDifferenceKind without its prefix
+  std::string before = {};
+  std::string after = {};
+};
+
+struct SchemaComparison {
+  uint32_t version = 0;            // compared with
+  std::string compatibility = {};  // "SAME_LAYOUT" and so on: Compatibility without its prefix
+  std::vector<SchemaDifference> differences = {};
+
+  // Whether a reader of the registered version reads what is written by the other one, with the same meaning.
+  bool compatible() const { return compatibility == "IDENTICAL" || compatibility == "APPENDED"; }
+};
+
 }  // namespace pylabhub
 
 #endif  // PYLABHUB_CLIENT_BROKER_TYPES_H_

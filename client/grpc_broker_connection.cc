@@ -16,6 +16,7 @@
 #include "client/error_reason.h"
 #include "client/session_id.h"
 #include "client/wire.h"
+#include "proto/schema/from_text.h"
 
 namespace pylabhub {
 namespace {
@@ -149,7 +150,7 @@ class GrpcWatchStream : public WatchStream {
 class GrpcBrokerConnection : public BrokerConnection {
  public:
   GrpcBrokerConnection(const std::string& target, const std::string& server_name, const tls::TlsFiles& files)
-      : stub_(v1::Broker::NewStub(MakeChannel(target, server_name, files))) {}
+      : GrpcBrokerConnection(MakeChannel(target, server_name, files)) {}
 
   absl::StatusOr<BrokerInfo> GetBrokerInfo(absl::Duration timeout) override {
     v1::GetBrokerInfoRequest request;
@@ -233,6 +234,45 @@ class GrpcBrokerConnection : public BrokerConnection {
     return FromWire(response);
   }
 
+  absl::StatusOr<SchemaVersion> GetSchema(const std::string& name, uint32_t version,
+                                          absl::Duration timeout) override {
+    v1::GetSchemaRequest request;
+    request.set_name(name);
+    request.set_version(version);
+    v1::GetSchemaResponse response;
+    const absl::Status status = Call(&v1::SchemaRegistry::Stub::GetSchema, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response.schema_version());
+  }
+
+  absl::StatusOr<SchemaPage> ListSchemas(const std::string& name, const std::string& page_token,
+                                         absl::Duration timeout) override {
+    v1::ListSchemasRequest request;
+    request.set_page_size(kPageSize);
+    request.set_page_token(page_token);
+    request.set_name(name);
+    v1::ListSchemasResponse response;
+    const absl::Status status = Call(&v1::SchemaRegistry::Stub::ListSchemas, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
+  absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
+                                               const std::string& schema_text,
+                                               absl::Duration timeout) override {
+    absl::StatusOr<v1::Schema> schema = schema::FromCanonicalText(schema_text);
+    if (!schema.ok()) return schema.status();
+    v1::CheckSchemaCompatibilityRequest request;
+    request.set_name(name);
+    request.set_version(version);
+    *request.mutable_schema() = *std::move(schema);
+    v1::CheckSchemaCompatibilityResponse response;
+    const absl::Status status =
+        Call(&v1::SchemaRegistry::Stub::CheckSchemaCompatibility, request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response);
+  }
+
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override {
     return std::make_unique<GrpcWatchStream>(*stub_, ToWire(request), NextRequestId());
   }
@@ -240,14 +280,21 @@ class GrpcBrokerConnection : public BrokerConnection {
   void CancelCalls() override { calls_.Cancel(); }
 
  private:
+  explicit GrpcBrokerConnection(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::Broker::NewStub(channel)), schemas_(v1::SchemaRegistry::NewStub(channel)) {}
+
+  // The stub that has `method`.
+  v1::Broker::Stub& StubOf(const v1::Broker::Stub* /*kind*/) { return *stub_; }
+  v1::SchemaRegistry::Stub& StubOf(const v1::SchemaRegistry::Stub* /*kind*/) { return *schemas_; }
+
   std::string NextRequestId() { return absl::StrCat(id_prefix_, "-", ++last_request_); }
 
-  template <typename Request, typename Response>
-  using Method = grpc::Status (v1::Broker::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+  template <typename Stub, typename Request, typename Response>
+  using Method = grpc::Status (Stub::*)(grpc::ClientContext*, const Request&, Response*);
 
-  template <typename Request, typename Response>
-  absl::Status CallOnce(Method<Request, Response> method, const Request& request, absl::Duration timeout,
-                        Response& response) {
+  template <typename Stub, typename Request, typename Response>
+  absl::Status CallOnce(Method<Stub, Request, Response> method, const Request& request,
+                        absl::Duration timeout, Response& response) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          absl::ToChronoNanoseconds(std::min(timeout, kLongestTimeout)));
@@ -255,11 +302,13 @@ class GrpcBrokerConnection : public BrokerConnection {
     context.AddMetadata(kRequestIdKey, request_id);
     const CallsInFlight::Entry entry(calls_, context);
     response.Clear();
-    return WithRequestId(FromWire((stub_.get()->*method)(&context, request, &response)), request_id);
+    return WithRequestId(
+        FromWire((StubOf(static_cast<const Stub*>(nullptr)).*method)(&context, request, &response)),
+        request_id);
   }
 
-  template <typename Request, typename Response>
-  absl::Status Call(Method<Request, Response> method, const Request& request, absl::Duration timeout,
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Call(Method<Stub, Request, Response> method, const Request& request, absl::Duration timeout,
                     Response& response) {
     const auto start = std::chrono::steady_clock::now();
     const uint64_t cancel_count = calls_.cancel_count();
@@ -275,6 +324,7 @@ class GrpcBrokerConnection : public BrokerConnection {
   }
 
   const std::unique_ptr<v1::Broker::Stub> stub_;
+  const std::unique_ptr<v1::SchemaRegistry::Stub> schemas_;
   // Enough of a random id to tell this connection's requests apart in the broker's log.
   const std::string id_prefix_ = RandomSessionId().substr(0, 8);
   std::atomic<uint64_t> last_request_ = 0;

@@ -288,6 +288,20 @@ absl::StatusOr<std::vector<Channel>> Messenger::ListChannels(const std::string& 
   return channels;
 }
 
+absl::StatusOr<std::vector<SchemaVersion>> Messenger::ListSchemas(const std::string& name,
+                                                                  absl::Duration timeout) {
+  const absl::Time deadline = SteadyNow() + timeout;
+  std::vector<SchemaVersion> versions;
+  std::string page_token;
+  do {
+    absl::StatusOr<SchemaPage> page = connection_->ListSchemas(name, page_token, deadline - SteadyNow());
+    if (!page.ok()) return page.status();
+    std::move(page->versions.begin(), page->versions.end(), std::back_inserter(versions));
+    page_token = std::move(page->next_page_token);
+  } while (!page_token.empty());
+  return versions;
+}
+
 void Messenger::Deliver(LeaseTable::Events events) {
   for (const MessengerEvent& event : events) {
     event_counts_[static_cast<size_t>(event.kind)].fetch_add(1, std::memory_order_relaxed);

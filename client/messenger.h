@@ -138,6 +138,17 @@ class Messenger {
   // `timeout` in all.
   absl::StatusOr<std::vector<Channel>> ListChannels(const std::string& name_prefix, absl::Duration timeout);
 
+  // The broker's schema registry, asked each time. Version 0 stands for the latest; an empty name lists the latest version
+  // of every name, without texts. Errors: SCHEMA_NOT_FOUND, and what any call may answer.
+  absl::StatusOr<SchemaVersion> GetSchema(const std::string& name, uint32_t version, absl::Duration timeout) {
+    return connection_->GetSchema(name, version, timeout);
+  }
+  absl::StatusOr<std::vector<SchemaVersion>> ListSchemas(const std::string& name, absl::Duration timeout);
+  absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
+                                               const std::string& schema_text, absl::Duration timeout) {
+    return connection_->CheckSchema(name, version, schema_text, timeout);
+  }
+
   // What the broker said of itself when the connection was made, and whom it takes this client for.
   const BrokerInfo& broker_info() const { return broker_info_; }
   const std::string& session_id() const { return session_id_; }

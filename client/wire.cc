@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/error_reason.h"
 #include "proto/google/rpc/error_details.pb.h"
 #include "proto/google/rpc/status.pb.h"
@@ -73,9 +74,16 @@ void SchemaToWire(const std::string& text, const std::function<v1::Schema*()>& t
   if (schema.ok() && schema->ByteSizeLong() <= kMaxSchemaBytes) *to() = *std::move(schema);
 }
 
-std::string SchemaFromWire(const v1::ChannelSpec& from) {
+// `Message` has a schema, or may have one.
+template <typename Message>
+std::string SchemaFromWire(const Message& from) {
   if (!from.has_schema() || !schema::ViolationsOf(from.schema(), "schema").empty()) return "";
   return schema::CanonicalText(from.schema());
+}
+
+// What is left of an enumeration value's name without what all of them begin with; a value that is not known as a number.
+std::string ShortName(const std::string& name, absl::string_view prefix, int number) {
+  return name.empty() ? absl::StrCat("UNKNOWN_", number) : name.substr(prefix.size());
 }
 
 ChannelSpec FromWire(const v1::ChannelSpec& from) {
@@ -283,6 +291,36 @@ WatchBatch FromWire(const v1::WatchResponse& response) {
                             .coalesced = event.coalesced()});
   }
   return batch;
+}
+
+SchemaVersion FromWire(const v1::SchemaVersion& version) {
+  return {.name = version.name(),
+          .version = version.version(),
+          .schema_hash = BytesOf<SchemaHashBytes>(version.schema_hash()),
+          .schema_text = SchemaFromWire(version),
+          .identity = version.identity(),
+          .register_time = absl::FromUnixSeconds(version.register_time().seconds())};
+}
+
+SchemaPage FromWire(const v1::ListSchemasResponse& response) {
+  SchemaPage page = {.next_page_token = response.next_page_token()};
+  for (const v1::SchemaVersion& version : response.schema_versions())
+    page.versions.push_back(FromWire(version));
+  return page;
+}
+
+SchemaComparison FromWire(const v1::CheckSchemaCompatibilityResponse& response) {
+  SchemaComparison comparison = {.version = response.compared_with().version(),
+                                 .compatibility = ShortName(v1::Compatibility_Name(response.compatibility()),
+                                                            "COMPATIBILITY_", response.compatibility())};
+  for (const v1::SchemaDifference& from : response.differences()) {
+    comparison.differences.push_back({.field_path = from.field_path(),
+                                      .kind = ShortName(v1::SchemaDifferenceKind_Name(from.kind()),
+                                                        "SCHEMA_DIFFERENCE_KIND_", from.kind()),
+                                      .before = from.before(),
+                                      .after = from.after()});
+  }
+  return comparison;
 }
 
 HeartbeatReport FromWire(const v1::HeartbeatResponse& response) {

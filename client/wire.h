@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "client/broker_types.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
+#include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 
 namespace pylabhub {
 
@@ -26,6 +27,9 @@ Grant FromWire(const v1::ConsumerRegisterResponse& response);
 BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response);
 ChannelPage FromWire(const v1::ListChannelsResponse& response);
 WatchBatch FromWire(const v1::WatchResponse& response);
+SchemaVersion FromWire(const v1::SchemaVersion& version);
+SchemaPage FromWire(const v1::ListSchemasResponse& response);
+SchemaComparison FromWire(const v1::CheckSchemaCompatibilityResponse& response);
 // `response` answers one session.
 HeartbeatReport FromWire(const v1::HeartbeatResponse& response);
 

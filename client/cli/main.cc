@@ -8,6 +8,7 @@
 #include "client/cli/doctor.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/publish.h"
+#include "client/cli/schema.h"
 #include "client/cli/tail.h"
 
 // NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddPublish(app, chosen);
   pylabhub::cli::AddTail(app, chosen);
   pylabhub::cli::AddChannels(app, chosen);
+  pylabhub::cli::AddSchema(app, chosen);
   pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
   try {
