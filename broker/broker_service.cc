@@ -122,7 +122,7 @@ absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::Register
 }
 
 template <typename Request>
-absl::Status BrokerService::Explain(absl::Status status, const Request& request) const {
+absl::Status BrokerService::Explain(const absl::Status& status, const Request& request) const {
   const v1::Schema* const expected = ExpectedSchemaOf(request);
   return schemas_.Read([&](const SchemaBook& book) { return ExplainMismatch(book, status, expected); });
 }

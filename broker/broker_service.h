@@ -54,7 +54,7 @@ class BrokerService final : public v1::Broker::Service {
   absl::StatusOr<ChannelView> RegisterWithSchema(const v1::RegisterRequest& request, const Caller& caller);
   // A refusal with the difference to the schema that `request` states in words, if it is about schemas.
   template <typename Request>
-  absl::Status Explain(absl::Status status, const Request& request) const;
+  absl::Status Explain(const absl::Status& status, const Request& request) const;
 
   Directory& directory_;
   SchemaDirectory& schemas_;

@@ -57,7 +57,7 @@ class SchemaToolTest : public ::testing::Test {
   }
 
   std::string FileWith(const std::string& text) {
-    const std::string path = folder_ / "schema.txt";
+    std::string path = folder_ / "schema.txt";
     std::ofstream(path) << text;
     return path;
   }

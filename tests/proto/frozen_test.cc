@@ -13,7 +13,6 @@ namespace pylabhub::testing {
 namespace {
 
 using google::protobuf::DescriptorProto;
-using google::protobuf::EnumDescriptorProto;
 using google::protobuf::FieldDescriptorProto;
 using google::protobuf::FileDescriptorProto;
 using google::protobuf::FileDescriptorSet;
