@@ -79,7 +79,8 @@ absl::StatusOr<SchemaRegistration> SchemaBook::Register(absl::string_view name, 
                                .schema_hash = schema::HashOf(schema),
                                .schema = std::make_shared<const v1::Schema>(schema),
                                .register_time = now,
-                               .identity = std::string(identity)});
+                               .identity = std::string(identity),
+                               .fingerprint = schema::FingerprintOf(schema)});
   added_.push_back(added);
   return SchemaRegistration{.record = std::move(added), .created = true};
 }
@@ -87,9 +88,9 @@ absl::StatusOr<SchemaRegistration> SchemaBook::Register(absl::string_view name, 
 SchemaRecordPtr SchemaBook::FindEqual(absl::string_view name, const v1::Schema& schema) const {
   const Versions* versions = VersionsOf(name);
   if (versions == nullptr) return nullptr;
-  const std::string hash = schema::HashOf(schema);
+  const std::string fingerprint = schema::FingerprintOf(schema);
   for (const auto& [version, record] : *versions) {
-    if (record->schema_hash == hash && Compare(*record->schema, schema).differences.empty()) return record;
+    if (record->fingerprint == fingerprint) return record;
   }
   return nullptr;
 }
@@ -153,6 +154,7 @@ size_t SchemaBook::Restore(std::vector<SchemaRecord> records) {
       continue;
     }
     record.schema_hash = schema::HashOf(*record.schema);
+    record.fingerprint = schema::FingerprintOf(*record.schema);
     Add(std::move(record));
   }
   return left_out;

@@ -33,7 +33,8 @@ struct SchemaRecord {
   std::string schema_hash = {};  // 32 bytes
   std::shared_ptr<const v1::Schema> schema = nullptr;
   absl::Time register_time = absl::InfinitePast();
-  std::string identity = {};  // who registered it
+  std::string identity = {};     // who registered it
+  std::string fingerprint = {};  // 32 bytes; versions of a name differ in it (proto/schema/canonical.h)
 };
 
 using SchemaRecordPtr = std::shared_ptr<const SchemaRecord>;

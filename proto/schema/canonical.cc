@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
@@ -177,6 +179,12 @@ void AddLeaves(const google::protobuf::RepeatedPtrField<v1::Field>& fields, cons
   }
 }
 
+std::string Sha256(const std::string& text) {
+  std::string hash(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), reinterpret_cast<uint8_t*>(hash.data()));
+  return hash;
+}
+
 }  // namespace
 
 std::vector<Violation> ViolationsOf(const v1::Schema& schema, absl::string_view field) {
@@ -209,11 +217,19 @@ std::string CanonicalText(const v1::Schema& schema) {
   return text;
 }
 
-std::string HashOf(const v1::Schema& schema) {
-  const std::string text = CanonicalText(schema);
-  std::string hash(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), reinterpret_cast<uint8_t*>(hash.data()));
-  return hash;
+std::string HashOf(const v1::Schema& schema) { return Sha256(CanonicalText(schema)); }
+
+std::string FingerprintOf(const v1::Schema& schema) {
+  std::string text = absl::StrCat(CanonicalText(schema), "alignment ", schema.alignment_bytes(), "\n");
+  for (const Leaf& leaf : LeavesOf(schema)) {
+    std::set<std::pair<int64_t, absl::string_view>> values;
+    for (const v1::EnumValue& value : leaf.field->enum_values()) values.emplace(value.number(), value.name());
+    // With its length, since a name may have any byte in it.
+    for (const auto& [number, name] : values) {
+      absl::StrAppend(&text, "value ", leaf.path, " ", number, " ", name.size(), " ", name, "\n");
+    }
+  }
+  return Sha256(text);
 }
 
 }  // namespace pylabhub::schema

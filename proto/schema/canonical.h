@@ -49,6 +49,10 @@ std::string CanonicalText(const v1::Schema& schema);
 // SHA-256 of the canonical text: 32 bytes.
 std::string HashOf(const v1::Schema& schema);
 
+// 32 bytes that two schemas share exactly if they differ in descriptions at most: the hash, and what it leaves out (names
+// of values, alignment).
+std::string FingerprintOf(const v1::Schema& schema);
+
 }  // namespace pylabhub::schema
 
 #endif  // PYLABHUB_PROTO_SCHEMA_CANONICAL_H_

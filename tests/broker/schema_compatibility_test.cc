@@ -194,6 +194,16 @@ TEST_F(RandomSchemaTest, TheListIsEmptyExactlyIfIdenticalAndGoesInTheOrderOfOffs
   EXPECT_LT(identical, 2000);
 }
 
+TEST_F(RandomSchemaTest, FingerprintsAreEqualExactlyIfTheSchemasAreIdentical) {
+  for (int i = 0; i < 2000; ++i) {
+    const v1::Schema before = testing::RandomSchema(random_);
+    const v1::Schema after = Changed(before);
+    EXPECT_EQ(schema::FingerprintOf(before) == schema::FingerprintOf(after),
+              Compare(before, after).differences.empty())
+        << before.DebugString() << after.DebugString();
+  }
+}
+
 TEST_F(RandomSchemaTest, TwoStepsAreNoWiderThanTheWiderOfThem) {
   std::map<v1::Compatibility, int> seen;
   for (int i = 0; i < 5000; ++i) {
