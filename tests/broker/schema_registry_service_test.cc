@@ -9,6 +9,7 @@
 #include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 #include "proto/schema/canonical.h"
 #include "tests/broker/wire_fixture.h"
+#include "tests/support/temp_folder.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -313,6 +314,35 @@ TEST_F(SchemaRegistryServiceTest, ASchemaOfANewerClientWithATypeUnknownHereIsPas
   v1::DiscoverResponse response;
   ASSERT_TRUE(producer.Call(&v1::Broker::Stub::Discover, discover, response).ok());
   EXPECT_EQ(response.channel().spec().schema().fields(0).type(), 99);
+}
+
+TEST(SchemaRegistryStoreTest, AChannelsSchemaIsThereAfterTheBrokerIsStartedAnew) {
+  const testing::TestAuthority authority;
+  const testing::TempFolder folder;
+  BrokerOptions options;
+  options.store_folder = folder / "store";
+  v1::RegisterRequest request;
+  request.set_session_id("session-of-alice");
+  request.mutable_channel()->set_name("a");
+  *request.mutable_channel()->mutable_schema() = TempReading();
+  request.mutable_channel()->set_schema_hash(schema::HashOf(TempReading()));
+  request.mutable_channel()->set_segment_id(std::string(16, 's'));
+  {
+    const auto broker = testing::StartTestBroker(authority, options);
+    WireClient producer(testing::ConnectWith(broker->target(), authority.Client("alice")),
+                        "session-of-alice");
+    ASSERT_EQ(ReasonOf(producer.Register(request).status), "OK");
+  }
+  const auto broker = testing::StartTestBroker(authority, options);
+  const auto stub =
+      v1::SchemaRegistry::NewStub(testing::ConnectWith(broker->target(), authority.Client("alice")));
+  v1::GetSchemaRequest get;
+  get.set_name("a");
+  v1::GetSchemaResponse response;
+  grpc::ClientContext context;
+  ASSERT_EQ(ReasonOf(stub->GetSchema(&context, get, &response)), "OK");
+  EXPECT_EQ(response.schema_version().version(), 1u);
+  EXPECT_EQ(response.schema_version().schema().SerializeAsString(), TempReading().SerializeAsString());
 }
 
 TEST(SchemaRegistryLimitTest, AChannelWhoseSchemaNobodyKeepsIsRegisteredAllTheSame) {
