@@ -249,10 +249,12 @@ class DataBlockConsumer::State final : public Waitable {
     return ChooseGroup(config, OrderFor(config), options_.group);
   }
 
-  // Opens the segment, or the one that its group has to drain before that.
+  // Opens the segment, or the one that its group has to drain before that: which may be there although the other one, which
+  // had nothing to read, is gone.
   absl::StatusOr<OpenedSegment> OpenToJoin(const SegmentId& segment_id) const {
     absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(*files_, segment_id, Access::kReadWrite);
-    if (!segment.ok() || segment->data_view.config.policy != Policy::kPipeline) return segment;
+    if (!segment.ok() && !absl::IsNotFound(segment.status())) return segment;
+    if (segment.ok() && segment->data_view.config.policy != Policy::kPipeline) return segment;
     const SegmentId first = FirstUndrainedSegment(
         *files_, segment_id, [this](const ChannelConfig& config) -> std::optional<uint32_t> {
           const absl::StatusOr<uint32_t> group = GroupIn(config);

@@ -292,6 +292,19 @@ TEST_P(PipelineTest, WhenEveryMemberIsKilledNewOnesGoOnWithWhatTheyHeld) {
   EXPECT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
 }
 
+TEST_P(PipelineTest, WhatAnEarlierProducerLeftIsReadThoughTheSegmentOfALaterOneIsGone) {
+  auto producer = Create();
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  producer.reset();
+  // One that wrote nothing, so that its segment goes with it.
+  Create().reset();
+  auto member = Open();
+  ASSERT_NE(member, nullptr);
+  SlotResult end = SlotResult::kOk;
+  EXPECT_THAT(Drain(*member, &end), ElementsAre(0u, 1u, 2u));
+  EXPECT_EQ(end, SlotResult::kProducerClosed);
+}
+
 TEST_P(PipelineTest, AProducerThatSleepsForAGroupIsWoken) {
   LeaveSlotsUnread();
   auto producer = Create();
