@@ -156,7 +156,9 @@ class DataBlockProducer::State {
       roster_.Refresh(writer_.next_sequence());
       if (roster_.CountSettled() < config_.min_consumers) return false;
       // Nobody is written for who died before the start.
-      if (roster_.EvictAllDead() && roster_.CountSettled() < config_.min_consumers) return false;
+      const bool evicted = roster_.EvictAllDead();
+      writer_.PublishRosterCounters();
+      if (evicted && roster_.CountSettled() < config_.min_consumers) return false;
       ready_to_start_ = true;
     }
     return slots == 1 ? writer_.TryAcquire() : writer_.TryAcquireBatch(slots);

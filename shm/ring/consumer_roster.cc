@@ -62,12 +62,17 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
               .when_slow = WhenSlow::kBlock,
               .patience_ns = 0,
               .pins = 0};
-  place.pins = std::min(entry.pins_declared.load(std::memory_order_relaxed), kPinsPerConsumer);
+  const uint32_t pins = entry.pins_declared.load(std::memory_order_relaxed);
+  place.pins = std::min(pins, kPinsPerConsumer);
   const uint32_t group = entry.group.load(std::memory_order_relaxed);
   place.group = group <= groups_.size() ? group : 0;
+  const uint32_t order = entry.order.load(std::memory_order_relaxed);
+  const bool reads_next = order == static_cast<uint32_t>(ReadOrder::kNext);
   // Where there are groups, they are waited for, and not their members.
-  place.waited_for = groups_.empty() &&
-                     entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
+  place.waited_for = groups_.empty() && reads_next;
+  const bool sensible = pins <= kPinsPerConsumer && group <= groups_.size() &&
+                        (reads_next || order == static_cast<uint32_t>(ReadOrder::kLatest));
+  invalid_values_ += sensible ? 0 : 1;
   const uint32_t when_slow = entry.when_slow.load(std::memory_order_relaxed);
   const int64_t patience_ns = entry.patience_ns.load(std::memory_order_relaxed);
   if ((when_slow == static_cast<uint32_t>(WhenSlow::kDropBacklog) ||
@@ -124,9 +129,14 @@ bool ConsumerRoster::IsSleeping(const Place& place) {
 const std::vector<ConsumerRoster::Sleepers>& ConsumerRoster::FindSleepers(uint64_t head) {
   sleepers_.clear();
   for (const Place& place : active_) {
-    if (!IsSleeping(place)) continue;
+    const uint32_t state = place.entry->wait_state.load(std::memory_order_relaxed);
+    if (state != kSleeping) {
+      invalid_values_ += state == kAwake || state == kMaySleep || state == kNotYet ? 0 : 1;
+      continue;
+    }
     // Relaxed: it was stored before the state, and the caller has fenced (edge W).
     const uint64_t cursor = place.entry->cursor.load(std::memory_order_relaxed);
+    invalid_values_ += cursor > head ? 1 : 0;
     if (cursor >= head || cursor == place.told_cursor) continue;
     const auto same = std::find_if(sleepers_.begin(), sleepers_.end(),
                                    [=](const Sleepers& sleepers) { return sleepers.cursor == cursor; });

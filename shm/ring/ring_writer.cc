@@ -59,12 +59,14 @@ bool RingWriter::ExtendLimit() {
   FullFence();
   roster_.Refresh(next_);
   const uint64_t cursor = roster_.FindSlowest(next_).cursor;
+  PublishRosterCounters();
   limit_ = (cursor == kUnlimited ? next_ : cursor) + geometry_.capacity_slots;
   return next_ < limit_;
 }
 
 void RingWriter::Acknowledge() {
   if (lossless_) ExtendLimit();
+  PublishRosterCounters();
   acknowledged_changes_ = roster_.seen_changes();
   // Release: who sees it sees every stamp that was withdrawn before.
   segment_.header->wait.acknowledged_changes.store(acknowledged_changes_, std::memory_order_release);
@@ -102,6 +104,7 @@ bool RingWriter::AcquireChunks(uint32_t slots) {
         next_ + prepared_count_ + 1, std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("ring.acquire.chunk_numbered");
   }
+  PublishRosterCounters();
   WriteFence();
   return prepared_count_ != 0;
 }
@@ -271,11 +274,13 @@ void RingWriter::WakeSleepers() {
       all = false;
     }
   }
+  PublishRosterCounters();
   if (all) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
   PYLABHUB_CRASH_POINT("ring.wake.nobody_slept");
-  if (roster_.EvictDeadSleepers()) PublishRosterCounters();
+  roster_.EvictDeadSleepers();
+  PublishRosterCounters();
   PYLABHUB_CRASH_POINT("ring.wake.dead_evicted");
 }
 
@@ -325,9 +330,15 @@ void RingWriter::CountWait(int64_t blocked_ns) {
 }
 
 void RingWriter::PublishRosterCounters() {
-  progress_->evicted_consumers.store(roster_.evicted_consumers(), std::memory_order_relaxed);
+  const uint64_t evictions = roster_.evicted_consumers();
+  const uint64_t invalid_values = roster_.invalid_values();
+  if (evictions == published_evictions_ && invalid_values == published_invalid_values_) [[likely]]
+    return;
+  published_evictions_ = evictions;
+  published_invalid_values_ = invalid_values;
+  progress_->evicted_consumers.store(evictions, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.counters.evicted_published");
-  progress_->invalid_peer_values.store(roster_.invalid_values(), std::memory_order_relaxed);
+  progress_->invalid_peer_values.store(invalid_values, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.counters.published");
 }
 

@@ -92,6 +92,8 @@ class RingWriter {
 
   // Adds to the counters that others read.
   void CountWait(int64_t blocked_ns);
+  // Tells them what the roster has counted since, if anything.
+  void PublishRosterCounters();
   // The part of that for which the consumer at `index` is answerable.
   void CountWaitFor(uint32_t index, int64_t blocked_ns);
 
@@ -127,7 +129,6 @@ class RingWriter {
   void RetireReadSlots(uint64_t slowest_cursor);
   void RetireOverwrittenSlot();
   void WakeSleepers();
-  void PublishRosterCounters();
 
   DataSegment segment_;
   Geometry geometry_;
@@ -163,6 +164,8 @@ class RingWriter {
   uint64_t blocked_ns_ = 0;
   uint64_t dropped_backlogs_ = 0;
   uint64_t cut_off_consumers_ = 0;
+  uint64_t published_evictions_ = 0;
+  uint64_t published_invalid_values_ = 0;
 };
 
 }  // namespace pylabhub::shm

@@ -2,11 +2,7 @@
 // own, which can write.
 #include "shm/ring/checksum.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -18,8 +14,8 @@
 
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
-#include "shm/segment/data_segment.h"
 #include "shm/typed.h"
+#include "tests/shm/writable_data.h"
 #include "tests/support/shm_folder.h"
 
 namespace pylabhub::shm {
@@ -30,44 +26,6 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 std::span<const std::byte> Bytes(const std::string& text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
-
-// The one data file in a folder, writable as no consumer has it.
-class WritableData {
- public:
-  explicit WritableData(const pylabhub::testing::ShmFolder& folder) {
-    for (const std::string& name : folder.Files()) {
-      if (!name.ends_with(".data")) continue;
-      const int fd = open((folder.path() + "/" + name).c_str(), O_RDWR | O_CLOEXEC);
-      struct stat info = {};
-      fstat(fd, &info);
-      size_bytes_ = static_cast<size_t>(info.st_size);
-      base_ = static_cast<std::byte*>(mmap(nullptr, size_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-      close(fd);
-    }
-    const auto view = ViewData({base_, size_bytes_});
-    EXPECT_TRUE(view.ok()) << view.status();
-    if (view.ok()) geometry_ = view->geometry;
-  }
-  ~WritableData() { munmap(base_, size_bytes_); }
-  WritableData(const WritableData&) = delete;
-  WritableData& operator=(const WritableData&) = delete;
-
-  SlotDescriptor& descriptor(uint64_t sequence) const {
-    return *At<SlotDescriptor>(base_, geometry_.cells_offset_bytes +
-                                          sequence % geometry_.capacity_slots * geometry_.cell_stride_bytes);
-  }
-  std::byte* payload(uint64_t sequence) const {
-    SlotDescriptor& cell = descriptor(sequence);
-    if (geometry_.inline_payloads()) return reinterpret_cast<std::byte*>(&cell + 1);
-    return base_ + geometry_.chunks_offset_bytes + cell.chunk.load() * geometry_.chunk_stride_bytes;
-  }
-  void Flip(uint64_t sequence, size_t index) const { payload(sequence)[index] ^= std::byte{0x10}; }
-
- private:
-  std::byte* base_ = nullptr;
-  size_t size_bytes_ = 0;
-  Geometry geometry_;
-};
 
 // Where the payload lies and how it is read: in place, copied, or pinned.
 using Shape = std::tuple<Policy, ReadOrder, uint64_t>;
