@@ -210,6 +210,8 @@ typedef struct plh_consumer_options {
   int64_t open_timeout_ns;
   int64_t spin_ns;
   const char* directory;
+  const char*
+      expected_zone_schema; /* canonical text: the channel must have such a zone; NULL: any, or none */
 } plh_consumer_options;
 
 PLH_EXPORT void plh_consumer_options_init(plh_consumer_options* options);

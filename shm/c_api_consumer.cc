@@ -81,6 +81,11 @@ absl::StatusOr<ConsumerOptions> OptionsFrom(const plh_consumer_options& given) {
     if (!expected.ok()) return expected.status();
     options.expected_schema = *std::move(expected);
   }
+  if (given.expected_zone_schema != nullptr) {
+    absl::StatusOr<Schema> expected = c_api::SchemaFrom(given.expected_zone_schema);
+    if (!expected.ok()) return expected.status();
+    options.expected_zone_schema = *std::move(expected);
+  }
   return options;
 }
 

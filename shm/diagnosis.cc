@@ -8,6 +8,7 @@
 #include "shm/channel/channel_files.h"
 #include "shm/channel/named_segment.h"
 #include "shm/channel/succession.h"
+#include "shm/ring/ring_check.h"
 #include "shm/segment/layout.h"
 
 namespace pylabhub::shm {
@@ -54,39 +55,30 @@ void CheckParticipants(const ChannelMetrics& metrics, std::vector<std::string>& 
   }
 }
 
-// Reads every descriptor of the ring. One that is being changed at this moment is let pass.
-void CheckRing(const OpenedSegment& segment, std::vector<std::string>& problems) {
-  const DataView& view = segment.data_view;
-  const Geometry& geometry = view.geometry;
-  const std::atomic<uint64_t>& head = view.header->progress.head;
-  uint64_t bad_cells = 0;
-  for (uint64_t index = 0; index < geometry.capacity_slots; ++index) {
-    const auto* cell =
-        At<SlotDescriptor>(view.base, geometry.cells_offset_bytes + index * geometry.cell_stride_bytes);
-    const uint64_t stamp = cell->stamp.load(std::memory_order_acquire);
-    if (stamp == kNoSlot) continue;
-    const uint64_t payload_bytes = cell->payload_bytes.load(std::memory_order_relaxed);
-    const uint32_t chunk = cell->chunk.load(std::memory_order_relaxed);
-    const uint64_t committed = head.load(std::memory_order_acquire);
-    if (cell->stamp.load(std::memory_order_acquire) != stamp) continue;
-    // The stamp is stored before the head that counts it.
-    const bool sound = (stamp - 1) % geometry.capacity_slots == index && stamp - 1 <= committed &&
-                       payload_bytes <= geometry.slot_bytes &&
-                       (geometry.inline_payloads() ? chunk == kInlineChunk : chunk < geometry.chunk_count);
-    bad_cells += sound ? 0 : 1;
+void CheckSlots(const OpenedSegment& segment, const DiagnosisOptions& options,
+                std::vector<std::string>& problems) {
+  const RingFaults faults = CheckRing(segment.data_view, options.verify_checksums);
+  if (faults.senseless_cells != 0) {
+    problems.push_back(absl::StrCat(faults.senseless_cells, " of its ",
+                                    segment.data_view.geometry.capacity_slots, " cells make no sense"));
   }
-  if (bad_cells != 0)
-    problems.push_back(absl::StrCat(bad_cells, " of its ", geometry.capacity_slots, " cells make no sense"));
+  if (faults.wrong_checksums != 0) {
+    problems.push_back(
+        absl::StrCat(faults.wrong_checksums,
+                     " of its slots have another payload than their checksums say, the first is slot ",
+                     faults.first_wrong_slot));
+  }
 }
 
-SegmentReport Report(const ChannelFiles& files, const SegmentId& id, const SegmentId& current) {
+SegmentReport Report(const ChannelFiles& files, const SegmentId& id, const SegmentId& current,
+                     const DiagnosisOptions& options) {
   SegmentReport report{.channel = files.channel(), .segment_id = id, .current = id == current};
   const absl::StatusOr<OpenedSegment> segment = OpenNamedSegment(files, id, Access::kReadOnly);
   report.status = segment.status();
   if (segment.ok()) {
     report.metrics = ReadMetrics(*segment);
     CheckParticipants(report.metrics, report.problems);
-    CheckRing(*segment, report.problems);
+    CheckSlots(*segment, options, report.problems);
   } else {
     report.problems.emplace_back(segment.status().message());
   }
@@ -95,13 +87,13 @@ SegmentReport Report(const ChannelFiles& files, const SegmentId& id, const Segme
   return report;
 }
 
-void DiagnoseChannel(const ChannelFiles& files, Diagnosis& diagnosis) {
+void DiagnoseChannel(const ChannelFiles& files, const DiagnosisOptions& options, Diagnosis& diagnosis) {
   const absl::StatusOr<Anchor> anchor = Anchor::Open(files);
   const SegmentId current = anchor.ok() ? anchor->Read().segment_id : SegmentId();
   std::vector<SegmentId> ids = files.ListSegments();
   std::stable_partition(ids.begin(), ids.end(), [&](const SegmentId& id) { return id == current; });
   for (const SegmentId& id : ids) {
-    SegmentReport report = Report(files, id, current);
+    SegmentReport report = Report(files, id, current, options);
     // Whoever leaves removes files: what is not there any more was not left.
     if (absl::IsNotFound(report.status) && !files.Exist(id)) continue;
     diagnosis.segments.push_back(std::move(report));
@@ -134,12 +126,12 @@ bool Diagnosis::healthy() const {
                                       [](const SegmentReport& report) { return report.problems.empty(); });
 }
 
-absl::StatusOr<Diagnosis> Diagnose(absl::string_view directory) {
+absl::StatusOr<Diagnosis> Diagnose(absl::string_view directory, const DiagnosisOptions& options) {
   const absl::StatusOr<FolderContents> contents = ListFolder(directory);
   if (!contents.ok()) return contents.status();
   Diagnosis diagnosis;
   for (const std::string& channel : contents->channels)
-    DiagnoseChannel(ChannelFiles(directory, channel), diagnosis);
+    DiagnoseChannel(ChannelFiles(directory, channel), options, diagnosis);
   for (const std::string& name : contents->others) {
     diagnosis.files.push_back(
         {.path = absl::StrCat(directory, "/", name), .what = "not a file of a channel"});

@@ -45,8 +45,14 @@ struct Diagnosis {
   bool healthy() const;
 };
 
+struct DiagnosisOptions {
+  // Compares every payload in a ring with its checksum, where the channel has them; that reads all this memory.
+  bool verify_checksums = false;
+};
+
 // Looks at everything in `directory` whose name begins as a channel's. kUnavailable if it cannot be read.
-absl::StatusOr<Diagnosis> Diagnose(absl::string_view directory = "/dev/shm");
+absl::StatusOr<Diagnosis> Diagnose(absl::string_view directory = "/dev/shm",
+                                   const DiagnosisOptions& options = {});
 
 // Something that `Diagnose` found abandoned, to be shown before it is removed.
 struct Leftover {

@@ -216,7 +216,8 @@ ExitCode Clean(const Diagnosis& diagnosis, const DoctorOptions& options) {
 }
 
 ExitCode Doctor(const DoctorOptions& options) {
-  const absl::StatusOr<Diagnosis> diagnosis = shm::Diagnose(options.directory);
+  const absl::StatusOr<Diagnosis> diagnosis =
+      shm::Diagnose(options.directory, {.verify_checksums = options.check});
   if (!diagnosis.ok()) return Fail(diagnosis.status());
   if (options.clean) return Clean(*diagnosis, options);
   if (options.output == Output::kJson) {
@@ -236,8 +237,8 @@ void AddDoctor(CLI::App& app, Action& chosen) {
   verb->footer(absl::StrCat(kHelp, "\n", kExitCodeHelp));
   AddOutput(*verb, options->output);
   AddDirectory(*verb, options->directory);
-  CLI::Option* check =
-      verb->add_flag("--check", options->check, "Exit with 1 if something is wrong; touches nothing");
+  CLI::Option* check = verb->add_flag(
+      "--check", options->check, "Verify checksums too; exit with 1 if something is wrong; touches nothing");
   CLI::Option* clean =
       verb->add_flag("--clean", options->clean,
                      "Show what nobody alive uses, and remove it after a question on the terminal");

@@ -305,6 +305,32 @@ static void the_zone_is_read_whole_and_waited_for(void) {
   plh_producer_destroy(producer);
 }
 
+static void a_zone_of_another_schema_is_refused(void) {
+  const char* gain = "pylabhub-schema 1\nrecord Gain 8\nfield gain float64 1 0 V\n";
+  const char* offset = "pylabhub-schema 1\nrecord Offset 8\nfield offset float64 1 0 V\n";
+  plh_producer_options options = producer_options();
+  options.zone_schema = gain;
+  plh_producer* producer = create(&options);
+  plh_consumer_options reading = consumer_options();
+  reading.expected_zone_schema = gain;
+  plh_consumer* consumer = open_with(&reading);
+  CHECK(plh_consumer_zone_bytes(consumer) == 8);
+  plh_consumer_destroy(consumer);
+  plh_error error;
+  reading.expected_zone_schema = offset;
+  CHECK(plh_consumer_open(&reading, &error) == NULL && error.code == PLH_CODE_FAILED_PRECONDITION);
+  CHECK(strstr(error.message, "SCHEMA_MISMATCH: the zone of channel 'c.test'") != NULL);
+  reading.expected_zone_schema = "not a schema";
+  CHECK(plh_consumer_open(&reading, &error) == NULL && error.code == PLH_CODE_INVALID_ARGUMENT);
+  plh_producer_destroy(producer);
+
+  options.zone_schema = NULL;
+  producer = create(&options);
+  reading.expected_zone_schema = gain;
+  CHECK(plh_consumer_open(&reading, &error) == NULL && strstr(error.message, "has no zone") != NULL);
+  plh_producer_destroy(producer);
+}
+
 static void one_thread_waits_on_many(void) {
   plh_producer_options options = producer_options();
   plh_producer* producer = create(&options);
@@ -345,6 +371,7 @@ int main(void) {
   a_killed_producer_is_followed();
   the_members_of_a_group_share_the_slots();
   the_zone_is_read_whole_and_waited_for();
+  a_zone_of_another_schema_is_refused();
   one_thread_waits_on_many();
   CHECK(rmdir(folder) == 0); /* every channel took its files with it */
   if (failures == 0) puts("everything in c_api.h works from C");

@@ -16,6 +16,7 @@
 #include "shm/channel/channel_files.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
+#include "tests/shm/writable_data.h"
 #include "tests/support/child_process.h"
 #include "tests/support/shm_folder.h"
 #include "tests/support/stamped_slots.h"
@@ -145,6 +146,64 @@ TEST_F(DiagnosisTest, AConsumerThatDiedWithAPinnedChunkIsNotCalledHealthy) {
   child.line().Await();
   child.Kill();
   EXPECT_THAT(Problems(), HasSubstr("died while it held 1 slots"));
+}
+
+TEST_F(DiagnosisTest, APayloadThatIsNotWhatItsChecksumSaysIsFoundWhereSomebodyAsks) {
+  for (const uint64_t slot_bytes : {200, 5000}) {
+    pylabhub::testing::ShmFolder folder;
+    const auto producer = *DataBlockProducer::Create({.channel = "doctor.test",
+                                                      .policy = Policy::kPublishSubscribe,
+                                                      .capacity_slots = 4,
+                                                      .slot_bytes = slot_bytes,
+                                                      .checksum = Checksum::kEnforced,
+                                                      .directory = folder.path()});
+    for (int i = 0; i < 7; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+    const auto problems = [&](bool verify) {
+      const auto diagnosis = Diagnose(folder.path(), {.verify_checksums = verify});
+      EXPECT_TRUE(diagnosis.ok()) << diagnosis.status();
+      return absl::StrJoin(diagnosis->segments.at(0).problems, "; ");
+    };
+    EXPECT_EQ(problems(true), "");
+    const WritableData data(folder);
+    data.Flip(5, 17);
+    data.Flip(4, 0);
+    EXPECT_EQ(problems(false), "");
+    EXPECT_THAT(problems(true), HasSubstr("2 of its slots have another payload"));
+    EXPECT_THAT(problems(true), HasSubstr("the first is slot 4"));
+    data.Flip(5, 17);
+    data.Flip(4, 0);
+    data.descriptor(6).flags.store(0);
+    EXPECT_THAT(problems(true), HasSubstr("1 of its slots have another payload"));
+    data.descriptor(6).flags.store(kHasChecksum);
+    EXPECT_EQ(problems(true), "") << "looking has changed something";
+  }
+}
+
+TEST_F(DiagnosisTest, ChecksumsAreRightInARingThatIsWrittenAtFullSpeed) {
+  for (const uint64_t slot_bytes : {200, 5000}) {
+    pylabhub::testing::ShmFolder folder;
+    ChildProcess writer([&](const ChildProcess::Line& test) {
+      const auto producer = *DataBlockProducer::Create({.channel = "doctor.test",
+                                                        .policy = Policy::kPublishSubscribe,
+                                                        .capacity_slots = 4,
+                                                        .slot_bytes = slot_bytes,
+                                                        .checksum = Checksum::kEnforced,
+                                                        .directory = folder.path()});
+      test.Signal();
+      while (PutStamped(*producer, kPatience) == SlotResult::kOk) {
+      }
+      return 1;
+    });
+    writer.line().Await();
+    for (int look = 0; look < 1000; ++look) {
+      const auto diagnosis = Diagnose(folder.path(), {.verify_checksums = true});
+      ASSERT_TRUE(diagnosis.ok()) << diagnosis.status();
+      ASSERT_THAT(diagnosis->segments.at(0).problems, IsEmpty());
+    }
+    writer.Kill();
+    for (const Leftover& leftover : LeftoversOf(*Diagnose(folder.path())))
+      EXPECT_TRUE(RemoveLeftover(folder.path(), leftover));
+  }
 }
 
 TEST_F(DiagnosisTest, WhatAConsumerKilledAfterItsProducerClosedLeftBehindIsRemoved) {
