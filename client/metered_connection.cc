@@ -7,8 +7,9 @@
 namespace pylabhub {
 namespace {
 
-constexpr const char* kNames[] = {"GetBrokerInfo",      "Register",  "Deregister", "ConsumerRegister",
-                                  "ConsumerDeregister", "Heartbeat", "Discover",   "ListChannels"};
+constexpr const char* kNames[] = {
+    "GetBrokerInfo", "Register",     "Deregister", "ConsumerRegister", "ConsumerDeregister",      "Heartbeat",
+    "Discover",      "ListChannels", "GetSchema",  "ListSchemas",      "CheckSchemaCompatibility"};
 
 }  // namespace
 
@@ -84,6 +85,23 @@ absl::StatusOr<ChannelPage> MeteredConnection::ListChannels(const std::string& n
                                                             const std::string& page_token,
                                                             absl::Duration timeout) {
   return Measure(kListChannels, [&] { return inner_->ListChannels(name_prefix, page_token, timeout); });
+}
+
+absl::StatusOr<SchemaVersion> MeteredConnection::GetSchema(const std::string& name, uint32_t version,
+                                                           absl::Duration timeout) {
+  return Measure(kGetSchema, [&] { return inner_->GetSchema(name, version, timeout); });
+}
+
+absl::StatusOr<SchemaPage> MeteredConnection::ListSchemas(const std::string& name,
+                                                          const std::string& page_token,
+                                                          absl::Duration timeout) {
+  return Measure(kListSchemas, [&] { return inner_->ListSchemas(name, page_token, timeout); });
+}
+
+absl::StatusOr<SchemaComparison> MeteredConnection::CheckSchema(const std::string& name, uint32_t version,
+                                                                const std::string& schema_text,
+                                                                absl::Duration timeout) {
+  return Measure(kCheckSchema, [&] { return inner_->CheckSchema(name, version, schema_text, timeout); });
 }
 
 std::map<std::string, CallMetrics> MeteredConnection::Calls() const {

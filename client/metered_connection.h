@@ -36,6 +36,13 @@ class MeteredConnection : public BrokerConnection {
   absl::StatusOr<Channel> Discover(const std::string& channel, absl::Duration timeout) override;
   absl::StatusOr<ChannelPage> ListChannels(const std::string& name_prefix, const std::string& page_token,
                                            absl::Duration timeout) override;
+  absl::StatusOr<SchemaVersion> GetSchema(const std::string& name, uint32_t version,
+                                          absl::Duration timeout) override;
+  absl::StatusOr<SchemaPage> ListSchemas(const std::string& name, const std::string& page_token,
+                                         absl::Duration timeout) override;
+  absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
+                                               const std::string& schema_text,
+                                               absl::Duration timeout) override;
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override { return inner_->Watch(request); }
   void CancelCalls() override { inner_->CancelCalls(); }
 
@@ -51,6 +58,9 @@ class MeteredConnection : public BrokerConnection {
     kHeartbeat,
     kDiscover,
     kListChannels,
+    kGetSchema,
+    kListSchemas,
+    kCheckSchema,
     kMethods,
   };
   enum Outcome : size_t { kOk, kRefused, kUnreachable, kTimedOut, kCancelled, kFailed, kOutcomes };
