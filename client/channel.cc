@@ -75,6 +75,14 @@ absl::Status CheckReachable(const Channel& found) {
                    "', whose shared memory this process cannot reach; run the consumer there"));
 }
 
+// Whether the block is of the segment that the broker has. What was known of it may be a moment older than the block.
+bool IsCurrent(const shm::DataBlockConsumer& block, const Channel& known, Messenger& messenger) {
+  if (block.segment_id().bytes == known.spec.segment_id) return true;
+  const absl::StatusOr<Channel> now =
+      messenger.DiscoverProducer(known.spec.name, absl::ZeroDuration(), Consistency::kStrong);
+  return now.ok() && block.segment_id().bytes == now->spec.segment_id;
+}
+
 // One attempt; kUnavailable and kNotFound may pass. `block` is what an attempt before this one attached to, if any: it is kept
 // while it is the channel's, since a lossless producer may have written for this consumer already.
 absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Duration timeout,
@@ -91,7 +99,7 @@ absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Dur
   }
   // A member of a group may have to read first what an earlier producer left.
   const bool drains_earlier = !block->group().empty() && !block->ProducerIsAlive();
-  if (block->segment_id().bytes != found->spec.segment_id && !drains_earlier) {
+  if (!drains_earlier && !IsCurrent(*block, *found, messenger)) {
     const std::string segment_id = block->segment_id().ToHex();
     block.reset();
     return absl::UnavailableError(absl::StrCat(

@@ -41,7 +41,7 @@ void ChannelWatcher::Follow(const std::string& pattern) {
 }
 
 void ChannelWatcher::Ask(const std::string& name) {
-  if (!options_.follows_names) return;
+  if (!options_.follows_names || !IsChannelName(name)) return;
   const std::lock_guard lock(mutex_);
   interest_.Ask(name);
   if (patterns_in_use_.empty() || !NameMatchesAny(name, patterns_in_use_)) BeginStreamAnew();

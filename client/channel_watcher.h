@@ -54,9 +54,10 @@ class ChannelWatcher {
   ChannelWatcher& operator=(const ChannelWatcher&) = delete;
   ~ChannelWatcher() { Stop(); }
 
+  // `pattern` must be one (name_pattern.h), or a broker refuses the stream.
   void Follow(const std::string& pattern);
   // Somebody asks for this channel, or consumes it (consumed_names has it already). Nothing where only patterns are
-  // followed.
+  // followed, or no channel can have this name.
   void Ask(const std::string& name);
   void Consume(const std::string& name);
 

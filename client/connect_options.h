@@ -11,7 +11,7 @@
 namespace pylabhub {
 
 // Which channels a Messenger follows by its Watch stream: it answers for them from memory, and tells at once when they close.
-// Each costs about 1.5 KiB of memory, and a message for each change.
+// Each costs about 1.7 KiB of memory, and a message for each change.
 struct WatchScope {
   // Those that were asked for (the last 1,000 names) and those that are consumed. Where these are more than 100, by the
   // beginnings that they share. A process that neither asks nor consumes watches nothing.

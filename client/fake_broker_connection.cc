@@ -60,16 +60,23 @@ class FakeWatchStream : public WatchStream {
     if (absl::Status status = broker_.Enter("Watch"); !status.ok()) return status;
     const std::lock_guard lock(broker_.mutex_);
     if (cancelled_) return Cancelled();
+    for (const std::string& pattern : request_.name_patterns) {
+      if (IsNamePattern(pattern)) continue;
+      return Refusal(absl::StatusCode::kInvalidArgument, "INVALID_REQUEST",
+                     absl::StrCat("name_patterns: '", pattern, "'"));
+    }
     broker_.last_watch_ = request_;
     const bool other_history = !request_.history_id.empty() && request_.history_id != broker_.history_id_;
-    if (!request_.snapshot && (other_history || request_.after_revision < broker_.compacted_revision_)) {
+    const bool is_gone =
+        request_.after_revision != 0 && request_.after_revision < broker_.compacted_revision_;
+    if (!request_.snapshot && (other_history || is_gone)) {
       return Refusal(absl::StatusCode::kOutOfRange, reason::kRevisionCompacted,
                      "watch again with a snapshot");
     }
     open_ = true;
     ++broker_.stream_count_;
     ends_ = broker_.ends_;
-    sent_ = request_.after_revision;
+    sent_ = request_.after_revision != 0 ? request_.after_revision : broker_.revision_;
     return request_.snapshot ? SnapshotNow() : Later();
   }
 

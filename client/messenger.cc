@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "client/backoff.h"
 #include "client/error_reason.h"
+#include "client/name_pattern.h"
 #include "client/process_info.h"
 #include "client/session_id.h"
 
@@ -51,15 +52,20 @@ bool MayAppear(const absl::Status& status) {
   return why == reason::kChannelNotFound || why == reason::kChannelNotReady;
 }
 
+absl::Status CheckPattern(const std::string& pattern) {
+  if (IsNamePattern(pattern)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", pattern, "' is no pattern of channel names: 1 to 128 of [a-z0-9._-] and * and ?"));
+}
+
 absl::Status CheckScope(const WatchScope& scope) {
   if (scope.patterns.size() > kMaxScopePatterns) {
     return absl::InvalidArgumentError(absl::StrCat("watch.patterns has ", scope.patterns.size(),
                                                    " patterns, and may have ", kMaxScopePatterns,
                                                    ": put some together with '*'"));
   }
-  if (std::find(scope.patterns.begin(), scope.patterns.end(), "") != scope.patterns.end()) {
-    return absl::InvalidArgumentError(
-        "watch.patterns has an empty pattern, which matches no channel; '*' matches all");
+  for (const std::string& pattern : scope.patterns) {
+    if (absl::Status status = CheckPattern(pattern); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -300,6 +306,12 @@ absl::StatusOr<std::vector<SchemaVersion>> Messenger::ListSchemas(const std::str
     page_token = std::move(page->next_page_token);
   } while (!page_token.empty());
   return versions;
+}
+
+absl::Status Messenger::Follow(const std::string& name_pattern) {
+  if (absl::Status status = CheckPattern(name_pattern); !status.ok()) return status;
+  watcher_.Follow(name_pattern);
+  return absl::OkStatus();
 }
 
 void Messenger::Deliver(LeaseTable::Events events) {

@@ -129,7 +129,8 @@ class Messenger {
   const WarmDirectory& directory() const { return watcher_.directory(); }
 
   // Follows the channels whose names match, from now on; `*` stands for any run of characters, `?` for one.
-  void Follow(const std::string& name_pattern) { watcher_.Follow(name_pattern); }
+  // kInvalidArgument: no name can match.
+  absl::Status Follow(const std::string& name_pattern);
 
   // Waits at most `timeout` until directory() is fresh; whether it is. Never, where nothing is followed.
   bool AwaitDirectory(absl::Duration timeout) { return watcher_.AwaitFresh(timeout); }

@@ -6,6 +6,14 @@ namespace pylabhub {
 namespace {
 
 constexpr absl::string_view kAnyRun = "*";
+constexpr absl::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+constexpr absl::string_view kPatternCharacters = "abcdefghijklmnopqrstuvwxyz0123456789._-*?";
+constexpr size_t kMaxNameBytes = 128;
+
+bool IsMadeOf(absl::string_view text, absl::string_view characters) {
+  return !text.empty() && text.size() <= kMaxNameBytes &&
+         text.find_first_not_of(characters) == absl::string_view::npos;
+}
 
 size_t SharedPrefixBytes(absl::string_view a, absl::string_view b) {
   const size_t limit = std::min(a.size(), b.size());
@@ -21,6 +29,10 @@ size_t LeastSharedBytes(const std::vector<size_t>& shared_bytes, size_t limit) {
 }
 
 }  // namespace
+
+bool IsChannelName(absl::string_view text) { return IsMadeOf(text, kNameCharacters); }
+
+bool IsNamePattern(absl::string_view text) { return IsMadeOf(text, kPatternCharacters); }
 
 bool NameMatches(absl::string_view name, absl::string_view pattern) {
   size_t n = 0;

@@ -13,6 +13,10 @@
 
 namespace pylabhub {
 
+// Whether a channel may have that name: 1 to 128 of [a-z0-9._-]. Whether it is a pattern of such names: also * and ?.
+bool IsChannelName(absl::string_view text);
+bool IsNamePattern(absl::string_view text);
+
 // In time O(name x pattern) at worst.
 bool NameMatches(absl::string_view name, absl::string_view pattern);
 

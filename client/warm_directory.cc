@@ -41,7 +41,8 @@ size_t WarmDirectory::ShardOf(absl::string_view name) {
 }
 
 WatchRequest WarmDirectory::Begin(std::vector<std::string> name_patterns) {
-  const bool resumes = is_resumable_ && name_patterns == resumable_patterns_;
+  // After revision 0 would mean from now on.
+  const bool resumes = is_resumable_ && revision() > 0 && name_patterns == resumable_patterns_;
   is_resumable_ = false;
   resumable_patterns_ = name_patterns;
   snapshot_.reset();
@@ -58,6 +59,7 @@ WatchRequest WarmDirectory::Begin(std::vector<std::string> name_patterns) {
 }
 
 absl::Status WarmDirectory::Apply(WatchBatch batch, Changes& changes) {
+  if (batch.history_id.empty()) batch.history_id = history_id_;  // not stated
   if (!snapshot_.has_value() && batch.history_id != history_id_) {
     return absl::DataLossError(absl::StrCat("the stream is of history '", batch.history_id,
                                             "' by now, not of '", history_id_, "': a snapshot is needed"));

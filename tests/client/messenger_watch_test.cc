@@ -234,7 +234,8 @@ TEST_F(MessengerWatchTest, MorePatternsMayBeFollowedLater) {
   }
   AwaitCovered(*messenger, "a.1");
   EXPECT_FALSE(messenger->directory().Covers("a.long"));
-  messenger->Follow("a.*");
+  EXPECT_EQ(messenger->Follow("A*").code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(messenger->Follow("a.*").ok());
   AwaitCovered(*messenger, "a.long");
   while (messenger->directory().List("a.").size() < 2) std::this_thread::yield();
   EXPECT_FALSE(messenger->directory().Covers("b"));
@@ -247,6 +248,15 @@ TEST_F(MessengerWatchTest, ScopesThatMakeNoSenseAreRefused) {
     EXPECT_EQ(Messenger::Create(broker_.NewConnection(), {.watch = scope}).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
+}
+
+TEST_F(MessengerWatchTest, ANameThatNoChannelCanHaveDoesNotSpoilTheStreamOfOthers) {
+  const auto messenger = NewMessenger(broker_);
+  EXPECT_FALSE(messenger->DiscoverProducer("Not A Name", absl::ZeroDuration()).ok());
+  EXPECT_FALSE(messenger->DiscoverProducer("camera.*", absl::ZeroDuration()).ok());
+  EXPECT_FALSE(messenger->DiscoverProducer("a", absl::ZeroDuration()).ok());
+  AwaitCovered(*messenger, "a");
+  EXPECT_EQ(broker_.last_watch().name_patterns, std::vector<std::string>{"a"});
 }
 
 TEST_F(MessengerWatchTest, ABrokerThatIsBusyWithTheStreamDoesNotHoldUpDestruction) {
@@ -299,7 +309,7 @@ TEST_F(MessengerWatchTest, EightThreadsUseOneMessengerWhateverBecomesOfItsStream
           (void)messenger->directory().List("o");
           break;
         case 5:
-          messenger->Follow("own." + std::to_string(random() % 8) + "*");
+          EXPECT_TRUE(messenger->Follow("own." + std::to_string(random() % 8) + "*").ok());
           (void)messenger->LastHeartbeat();
           break;
         default:

@@ -140,6 +140,14 @@ TEST_F(WarmDirectoryTest, OtherPatternsAGapAndAnotherHistoryNeedASnapshot) {
   EXPECT_TRUE(directory_.Begin({"a*", "b"}).snapshot);
 }
 
+TEST_F(WarmDirectoryTest, AnEmptyDirectorysFirstRevisionIsNotResumedFrom) {
+  directory_.Begin({"*"});
+  Snapshot({}, 0);
+  directory_.End(absl::UnavailableError("broken"));
+  // After revision 0 would mean from now on.
+  EXPECT_TRUE(directory_.Begin({"*"}).snapshot);
+}
+
 TEST_F(WarmDirectoryTest, ASnapshotThatBrokeOffIsBegunAgain) {
   directory_.Begin({"*"});
   Apply({{.kind = WatchEventKind::kSnapshot, .revision = 5, .channel = Ready("a")}});
@@ -319,7 +327,7 @@ TEST(WarmDirectoryModelTest, WhateverBecomesOfTheStreamWhatIsFreshIsTrueAndNothi
   const std::vector<std::string>* scope = nullptr;
   const auto apply = [&](WatchBatch batch) {
     WarmDirectory::Changes changes;
-    const absl::Status status = directory.Apply(std::move(batch), changes);
+    absl::Status status = directory.Apply(std::move(batch), changes);
     // Of what narrower patterns leave out nothing more is told.
     if (directory.is_fresh()) {
       std::erase_if(believed, [&](const auto& ready) { return !NameMatchesAny(ready.first, *scope); });
