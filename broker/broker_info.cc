@@ -36,9 +36,10 @@ BrokerInfo DescribeThisBroker() {
 }
 
 std::vector<std::string> ImplementedMethods() {
-  std::vector<std::string> methods;
+  std::vector<std::string> methods = {"/pylabhub.v1.Admin/CloseChannel", "/pylabhub.v1.Admin/Drain",
+                                      "/pylabhub.v1.Admin/ListSessions"};
   for (const char* name : {"ConsumerDeregister", "ConsumerRegister", "Deregister", "Discover",
-                           "GetBrokerInfo", "Heartbeat", "ListChannels", "Register"}) {
+                           "GetBrokerInfo", "Heartbeat", "ListChannels", "Register", "Watch"}) {
     methods.push_back(absl::StrCat("/pylabhub.v1.Broker/", name));
   }
   for (const char* name : {"CheckSchemaCompatibility", "GetSchema", "ListSchemas", "RegisterSchema"}) {

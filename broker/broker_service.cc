@@ -7,7 +7,6 @@
 #include "broker/convert.h"
 #include "broker/grpc_status.h"
 #include "broker/refusal.h"
-#include "broker/unimplemented_services.h"
 #include "broker/validate.h"
 
 namespace pylabhub::broker {
@@ -100,12 +99,13 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
   return desk_.AnswerAndAudit(
       context, method, {{"channel", channel}, {"session", session_id.substr(0, kSessionIdPrefixBytes)}},
       [&](const PeerIdentity& peer) {
-        return body(Caller{peer.name, session_id});
+        return body(Caller{peer.name, session_id, context.peer()});
       });
 }
 
 absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::RegisterRequest& request,
                                                               const Caller& caller) {
+  if (absl::Status status = desk_.CheckMayRegister(); !status.ok()) return status;
   const v1::ChannelSpec& stated = request.channel();
   if (stated.has_schema()) {
     absl::Status status =
@@ -184,6 +184,7 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
                                              v1::ConsumerRegisterResponse* response) {
   return AnswerAndAudit(*context, "ConsumerRegister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
+                          if (absl::Status status = desk_.CheckMayRegister(); !status.ok()) return status;
                           if (absl::Status status = CheckExpectedSchema(*request); !status.ok())
                             return status;
                           const auto channel =
@@ -250,11 +251,6 @@ grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1:
     if (has_more) response->set_next_page_token(PageTokenAfter(response->channels().rbegin()->spec().name()));
     return absl::OkStatus();
   });
-}
-
-grpc::Status BrokerService::Watch(grpc::ServerContext*, const v1::WatchRequest*,
-                                  grpc::ServerWriter<v1::WatchResponse>*) {
-  return NotImplemented("/pylabhub.v1.Broker/Watch");
 }
 
 grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,

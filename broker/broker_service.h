@@ -1,5 +1,6 @@
 // pylabhub.v1.Broker over a Directory: each handler converts, asks the registry, converts back. What each
-// call means is told in proto/pylabhub/v1/broker.proto, and decided in channel_registry.h.
+// call means is told in proto/pylabhub/v1/broker.proto, and decided in channel_registry.h. Watch is served beside it,
+// by WatchServer.
 //
 // Thread safety: thread-safe; gRPC calls it from many threads.
 #ifndef PYLABHUB_BROKER_BROKER_SERVICE_H_
@@ -16,11 +17,12 @@
 #include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/schema_directory.h"
+#include "broker/watch_loop.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
 
 namespace pylabhub::broker {
 
-class BrokerService final : public v1::Broker::Service {
+class BrokerService final : public WatchableService {
  public:
   // `directory`, `schemas` and `desk` outlive the service.
   BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, BrokerInfo info);
@@ -39,8 +41,6 @@ class BrokerService final : public v1::Broker::Service {
                          v1::HeartbeatResponse* response) override;
   grpc::Status ListChannels(grpc::ServerContext* context, const v1::ListChannelsRequest* request,
                             v1::ListChannelsResponse* response) override;
-  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
-                     grpc::ServerWriter<v1::WatchResponse>* writer) override;
   grpc::Status GetBrokerInfo(grpc::ServerContext* context, const v1::GetBrokerInfoRequest* request,
                              v1::GetBrokerInfoResponse* response) override;
 

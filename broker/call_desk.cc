@@ -68,7 +68,7 @@ grpc::Status CallDesk::AnswerAdmitted(grpc::ServerContext& context, absl::string
     const auto peer = Identify(context, method);
     status = peer.ok() ? body({.peer = *peer, .request_id = request_id}) : peer.status();
   } else {
-    status = Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later");
+    status = RefuseShuttingDown();
   }
   // Of a read that went well nothing is logged that the id would lead to, and it costs as much as the lookup.
   if (!audit && !status.ok()) GiveRequestId(context);
@@ -114,6 +114,10 @@ absl::Status CallDesk::CheckRate(const std::string& identity, absl::string_view 
                              " calls more often than it may; send fewer calls (names and sessions can be "
                              "sent in batches), or try again later"),
                 {{"identity", identity}}, std::max(delay, kMinRetryDelay));
+}
+
+absl::Status RefuseShuttingDown() {
+  return Refuse(Reason::kShuttingDown, "the broker is shutting down; connect again later");
 }
 
 }  // namespace pylabhub::broker

@@ -10,6 +10,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,6 +31,9 @@
 #include "broker/request_id.h"
 
 namespace pylabhub::broker {
+
+// SHUTTING_DOWN, in the words that every call uses.
+absl::Status RefuseShuttingDown();
 
 class CallDesk {
  public:
@@ -66,6 +70,15 @@ class CallDesk {
     call_metrics_.Record(method, code, duration);
   }
 
+  // From now on CheckMayRegister refuses; every other call goes on. For good.
+  void StopRegistrations() { registrations_stopped_.store(true, std::memory_order_relaxed); }
+
+  // Errors:
+  //   SHUTTING_DOWN  the broker drains
+  absl::Status CheckMayRegister() const {
+    return registrations_stopped_.load(std::memory_order_relaxed) ? RefuseShuttingDown() : absl::OkStatus();
+  }
+
   // Refuses new calls with SHUTTING_DOWN, and waits for those in progress, at most for `grace`.
   void Close(absl::Duration grace) { gate_.Close(grace); }
 
@@ -83,6 +96,8 @@ class CallDesk {
   PeerIdentifier identifier_;
   RequestIdMaker request_ids_;
   CallGate gate_;
+  // Relaxed: it orders nothing but itself, and a registration that races with a drain may still be admitted.
+  std::atomic<bool> registrations_stopped_ = false;
 
   absl::Mutex rate_mutex_;
   RateLimiter calls_ ABSL_GUARDED_BY(rate_mutex_);

@@ -16,6 +16,8 @@ namespace {
 
 // Between a channel's Register and its session's first Heartbeat lies one round trip.
 constexpr absl::Duration kNotReadyRetryDelay = absl::Milliseconds(50);
+// Channels and consumers, so that a page is copied in a short time.
+constexpr size_t kMaxItemsPerSessionPage = 5'000;
 constexpr absl::Duration kNotFoundRetryDelay = absl::Milliseconds(500);
 
 // What a channel counts for in its producer's account, until it is forgotten or taken over.
@@ -43,6 +45,16 @@ absl::Status RefuseSchema(const ChannelSpec& actual, absl::string_view expected_
        {"expected_schema_hash", expected},
        {"actual_schema_hash", found},
        {"actual_schema_version", absl::StrCat(actual.schema_version)}});
+}
+
+// Epoch 0 stands for any.
+absl::Status CheckEpoch(const ChannelTable::Record& record, uint64_t epoch) {
+  if (epoch == 0 || epoch == record.epoch) return absl::OkStatus();
+  const std::string& name = record.spec->name;
+  return Refuse(
+      Reason::kStaleEpoch,
+      absl::StrCat("channel \"", name, "\" is registered under epoch ", record.epoch, ", not ", epoch),
+      {{"channel", name}, {"stated_epoch", absl::StrCat(epoch)}, {"epoch", absl::StrCat(record.epoch)}});
 }
 
 absl::Status RefuseUnregistered(absl::string_view channel) {
@@ -189,14 +201,7 @@ absl::Status ChannelRegistry::Deregister(const Caller& caller, absl::string_view
   Record* record = table_.Find(name);
   if (!session.ok() || record == nullptr || record->session_id != caller.session_id)
     return RefuseUnregistered(name);
-  if (epoch != 0 && epoch != record->epoch) {
-    return Refuse(
-        Reason::kStaleEpoch,
-        absl::StrCat("channel \"", name, "\" is registered under epoch ", record->epoch, ", not ", epoch),
-        {{"channel", std::string(name)},
-         {"stated_epoch", absl::StrCat(epoch)},
-         {"epoch", absl::StrCat(record->epoch)}});
-  }
+  if (absl::Status status = CheckEpoch(*record, epoch); !status.ok()) return status;
   (*session)->channels.erase(record->spec->name);
   table_.Close(*record, CloseReason::kDeregistered, now);
   ForgetClosed(now);
@@ -317,6 +322,51 @@ ChannelPage ChannelRegistry::List(const ListQuery& query, absl::Time now) {
   return page;
 }
 
+absl::StatusOr<ChannelView> ChannelRegistry::CloseChannel(absl::string_view name, uint64_t epoch,
+                                                          absl::Time now) {
+  Expire(now);
+  if (absl::Status status = ValidateDiscover(name, ""); !status.ok()) return status;
+  Record* record = table_.Find(name);
+  if (record == nullptr) return RefuseNotFound(name);
+  if (absl::Status status = CheckEpoch(*record, epoch); !status.ok()) return status;
+  if (record->state == ChannelState::kClosing) return ViewOf(*record);
+  sessions_.FindAnybodys(record->session_id)->channels.erase(record->spec->name);
+  table_.Close(*record, CloseReason::kClosedByAdmin, now);
+  return ViewOf(*record);
+}
+
+SessionPage ChannelRegistry::ListSessions(const SessionQuery& query, absl::Time now) {
+  Expire(now);
+  SessionPage page;
+  size_t items = 0;
+  const auto& sessions = sessions_.by_number();
+  for (auto next = sessions.upper_bound(query.after_number); next != sessions.end(); ++next) {
+    const Session& session = *next->second;
+    if (!query.identity.empty() && session.identity != query.identity) continue;
+    page.has_more = page.sessions.size() == query.page_size || items > kMaxItemsPerSessionPage;
+    if (page.has_more) break;
+    page.sessions.push_back(ViewOf(session));
+    items += session.channels.size() + session.consumers.size();
+  }
+  return page;
+}
+
+SessionView ChannelRegistry::ViewOf(const Session& session) {
+  SessionView view = {.number = session.number,
+                      .id = session.id,
+                      .identity = session.identity,
+                      .peer_address = session.peer_address,
+                      .create_time = session.create_time,
+                      .renew_time = session.renew_time,
+                      .lease_expire_time = session.lease_expire_time,
+                      .channel_names = {session.channels.begin(), session.channels.end()}};
+  for (const auto& [channel_name, consumer_id] : session.consumers) {
+    const Record& record = *table_.Find(channel_name);
+    view.consumers.push_back(record.consumers.at({session.id, consumer_id}));
+  }
+  return view;
+}
+
 void ChannelRegistry::Expire(absl::Time now) {
   while (std::optional<Session> expired = sessions_.PopExpired(now)) {
     usage_.Add(expired->identity, {.sessions = -1});
@@ -338,9 +388,11 @@ absl::Time ChannelRegistry::NextExpiry() const {
 Session& ChannelRegistry::OpenOrRenew(Session* session, const Caller& caller, absl::Time now) {
   if (session == nullptr) {
     usage_.Add(caller.identity, {.sessions = 1});
-    return sessions_.Open(caller, now);
+    session = &sessions_.Open(caller, now);
+  } else {
+    sessions_.Renew(*session, now);
   }
-  sessions_.Renew(*session, now);
+  session->peer_address = caller.peer_address;
   return *session;
 }
 

@@ -60,6 +60,31 @@ struct ChannelPage {
   bool has_more = false;
 };
 
+// Which sessions to list, from where.
+struct SessionQuery {
+  std::string identity = {};  // empty: of any
+  uint64_t after_number = 0;  // of the last session of the page before; 0: from the beginning
+  size_t page_size = 100;     // at least 1
+};
+
+// A session with what it holds.
+struct SessionView {
+  uint64_t number = 0;
+  std::string id = {};
+  std::string identity = {};
+  std::string peer_address = {};
+  absl::Time create_time = absl::InfinitePast();
+  absl::Time renew_time = absl::InfinitePast();
+  absl::Time lease_expire_time = absl::InfinitePast();
+  std::vector<std::string> channel_names = {};
+  std::vector<ConsumerView> consumers = {};
+};
+
+struct SessionPage {
+  std::vector<SessionView> sessions;
+  bool has_more = false;
+};
+
 class ChannelRegistry {
  public:
   explicit ChannelRegistry(const RegistryOptions& options)
@@ -121,6 +146,17 @@ class ChannelRegistry {
 
   ChannelPage List(const ListQuery& query, absl::Time now);
 
+  // Closes a channel whoever holds it, if it has `epoch` (0: in any case). One that is closing stays as it is. The
+  // producer learns so with its next Heartbeat; until then, at most for closing_ttl, the channel is not forgotten.
+  //
+  // Errors:
+  //   CHANNEL_NOT_FOUND  no such channel
+  //   STALE_EPOCH        it has another epoch
+  absl::StatusOr<ChannelView> CloseChannel(absl::string_view name, uint64_t epoch, absl::Time now);
+
+  // In the order of their numbers. A page is shorter where sessions hold much.
+  SessionPage ListSessions(const SessionQuery& query, absl::Time now);
+
   // Lets leases end that ended by `now`.
   void Expire(absl::Time now);
 
@@ -156,6 +192,7 @@ class ChannelRegistry {
   void Confirm(Record& record, absl::Time now);
   Session& SessionOfKept(const std::string& id, const std::string& identity, absl::Time now);
   LossReason WhyLost(const ChannelClaim& claim);
+  SessionView ViewOf(const Session& session);
   void EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now);
   void ForgetClosed(absl::Time now);
   ChannelView ViewOf(const Record& record);

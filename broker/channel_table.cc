@@ -1,6 +1,15 @@
 #include "broker/channel_table.h"
 
 namespace pylabhub::broker {
+namespace {
+
+// Whether nobody has to be told any more: consumers by their next look, and the producer of a channel that an
+// administrator closed by its next Heartbeat.
+bool IsToBeForgotten(const ChannelTable::Record& closing) {
+  return closing.consumers.empty() && closing.close_reason != CloseReason::kClosedByAdmin;
+}
+
+}  // namespace
 
 ChannelTable::Record* ChannelTable::Find(absl::string_view name) {
   const auto found = by_name_.find(name);
@@ -41,7 +50,7 @@ void ChannelTable::Close(Record& record, CloseReason reason, absl::Time now) {
   record.state = ChannelState::kClosing;
   record.close_reason = reason;
   record.session_id.clear();
-  SetForgetTime(record, record.consumers.empty() ? now : now + closing_ttl_);
+  SetForgetTime(record, IsToBeForgotten(record) ? now : now + closing_ttl_);
   Emit(EventKind::kChannelClosing, record, now);
   Keep(record);
 }
@@ -59,7 +68,7 @@ void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now)
       {ConsumerKeyOf(record.spec->name, found->first.session_id, found->first.consumer_id), RemovedRecord{}});
   const ConsumerView left = std::move(found->second);
   record.consumers.erase(found);
-  if (record.state == ChannelState::kClosing && record.consumers.empty()) SetForgetTime(record, now);
+  if (record.state == ChannelState::kClosing && IsToBeForgotten(record)) SetForgetTime(record, now);
   Emit(EventKind::kConsumerLeft, record, now, &left);
 }
 

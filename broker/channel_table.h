@@ -80,7 +80,8 @@ class ChannelTable {
   // Of a consumer that is there.
   void Leave(Record& record, const ConsumerKey& key, absl::Time now);
 
-  // A closing channel that is to be forgotten: nobody consumes it, or its time has come. Null if there is
+  // A closing channel that is to be forgotten: nobody consumes it (and no administrator closed it), or its time has
+  // come. Null if there is
   // none.
   Record* FindForgettable(absl::Time now);
 

@@ -15,8 +15,9 @@ namespace pylabhub::broker {
 
 // Who calls, and for which of its sessions.
 struct Caller {
-  std::string identity;    // from the client certificate
-  std::string session_id;  // as the client made it
+  std::string identity;           // from the client certificate
+  std::string session_id;         // as the client made it
+  std::string peer_address = {};  // where it calls from, for people
 };
 
 enum class MemoryKind { kUnstated, kNamed, kHandedOver };

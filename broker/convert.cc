@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "broker/validate.h"
@@ -12,6 +13,11 @@ namespace pylabhub::broker {
 namespace {
 
 constexpr char kPageTokenPrefix[] = "after:";
+constexpr char kNumberTokenPrefix[] = "number:";
+// Enough to find a session in a log, not enough to speak for it.
+constexpr size_t kSessionIdPrefixBytes = 8;
+// Tag and length of a field on the wire, at most.
+constexpr size_t kFieldHeaderBytes = 6;
 
 static_assert(static_cast<int>(MemoryKind::kHandedOver) == v1::SHARED_MEMORY_KIND_HANDED_OVER);
 static_assert(static_cast<int>(ChannelState::kClosing) + 1 == v1::CHANNEL_STATE_CLOSING);
@@ -119,6 +125,17 @@ v1::Channel ToProto(const ChannelView& channel, bool include_schema) {
   return out;
 }
 
+v1::Consumer ToProto(const ConsumerView& consumer) {
+  v1::Consumer out;
+  out.set_channel_name(consumer.spec.channel_name);
+  out.set_consumer_id(consumer.spec.consumer_id);
+  out.set_identity(consumer.identity);
+  out.set_group(consumer.spec.group);
+  Fill(consumer.spec.process, *out.mutable_process());
+  *out.mutable_register_time() = ToProto(consumer.register_time);
+  return out;
+}
+
 v1::SessionStatus ToProto(const SessionStatus& status) {
   v1::SessionStatus out;
   out.set_session_id(status.session_id);
@@ -135,6 +152,29 @@ v1::SessionStatus ToProto(const SessionStatus& status) {
     v1::ConsumerClaim* consumer = out.add_lost_consumers();
     consumer->set_channel_name(lost.channel_name);
     consumer->set_consumer_id(lost.consumer_id);
+  }
+  return out;
+}
+
+v1::Session ToProto(const SessionView& session, size_t max_bytes) {
+  v1::Session out;
+  out.set_session_id_prefix(session.id.substr(0, kSessionIdPrefixBytes));
+  out.set_identity(session.identity);
+  out.set_peer_address(session.peer_address);
+  *out.mutable_create_time() = ToProto(session.create_time);
+  *out.mutable_renew_time() = ToProto(session.renew_time);
+  *out.mutable_lease_expire_time() = ToProto(session.lease_expire_time);
+  size_t bytes = out.ByteSizeLong();
+  for (const std::string& name : session.channel_names) {
+    bytes += name.size() + kFieldHeaderBytes;
+    if (bytes > max_bytes) return out;
+    out.add_channel_names(name);
+  }
+  for (const ConsumerView& consumer : session.consumers) {
+    v1::Consumer held = ToProto(consumer);
+    bytes += held.ByteSizeLong() + kFieldHeaderBytes;
+    if (bytes > max_bytes) return out;
+    *out.add_consumers() = std::move(held);
   }
   return out;
 }
@@ -164,6 +204,19 @@ std::string NameOfPageToken(absl::string_view token) {
   absl::string_view name = text;
   if (!absl::ConsumePrefix(&name, kPageTokenPrefix) || !IsChannelName(name)) return "";
   return std::string(name);
+}
+
+std::string PageTokenAfter(uint64_t number) {
+  return absl::WebSafeBase64Escape(absl::StrCat(kNumberTokenPrefix, number));
+}
+
+uint64_t NumberOfPageToken(absl::string_view token) {
+  std::string text;
+  if (!absl::WebSafeBase64Unescape(token, &text)) return 0;
+  absl::string_view digits = text;
+  uint64_t number = 0;
+  if (!absl::ConsumePrefix(&digits, kNumberTokenPrefix) || !absl::SimpleAtoi(digits, &number)) return 0;
+  return number;
 }
 
 }  // namespace pylabhub::broker

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "broker/admin_service.h"
 #include "broker/broker_info.h"
 #include "broker/broker_service.h"
 #include "broker/call_desk.h"
@@ -22,7 +23,8 @@
 #include "broker/open_keep.h"
 #include "broker/schema_directory.h"
 #include "broker/schema_registry_service.h"
-#include "broker/unimplemented_services.h"
+#include "broker/watch_feed.h"
+#include "broker/watch_server.h"
 #include "proto/tls/identity.h"
 #include "proto/tls/issue.h"
 
@@ -41,6 +43,9 @@ constexpr absl::Duration kMinClientPingInterval = absl::Seconds(5);
 
 // For answers that are on their way when the last call has been served, and for clients to say goodbye.
 constexpr absl::Duration kFlushTime = absl::Milliseconds(250);
+
+// For watchers to take what is waiting for them.
+constexpr absl::Duration kWatchFlushTime = absl::Seconds(1);
 
 int Millis(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
 
@@ -100,11 +105,18 @@ class GrpcBroker final : public EmbeddedBroker {
   GrpcBroker(BrokerOptions options, DirectoryKeep keep,
              const std::map<std::string, std::string>& opaque_records)
       : options_(std::move(options)),
-        directory_(options_.registry, options_.log, /*sink=*/nullptr, std::move(keep)),
+        info_(InfoWith(keep.history.history_id)),
+        feed_({.revision = options_.registry.first_revision - 1, .history_id = info_.history_id},
+              options_.registry.limits),
+        directory_(
+            options_.registry, options_.log,
+            [this](std::vector<Event> events) { feed_.Publish(std::move(events)); }, std::move(keep)),
         desk_(metrics_, options_.registry.limits, options_.log),
         schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
-        service_(directory_, schemas_, desk_, InfoWith(directory_.history_id())),
+        service_(directory_, schemas_, desk_, info_),
         schema_registry_(schemas_, desk_),
+        watch_server_(service_, directory_, desk_, feed_, options_.log),
+        admin_(directory_, desk_, options_.admins, [this](absl::Duration grace) { Drain(grace); }),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
                  v1::Admin::service_full_name()}) {}
 
@@ -130,8 +142,10 @@ class GrpcBroker final : public EmbeddedBroker {
     builder.RegisterService(&schema_registry_);
     builder.RegisterService(&admin_);
     builder.RegisterService(&health_);
+    watch_server_.AddQueues(builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC did not start; its log says why");
+    watch_server_.Start();
     listener_->Start([this](int listener_descriptor, int descriptor) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
       connection.listener_fd = listener_descriptor;
@@ -158,21 +172,35 @@ class GrpcBroker final : public EmbeddedBroker {
       if (listener_ != nullptr) listener_->Stop();
       health_.Shutdown();
       if (server_ == nullptr) return;
+      // First the calls, so that watchers hear what they changed.
       desk_.Close(options_.shutdown_grace);
+      watch_server_.Drain(SteadyNow());
+      watch_server_.AwaitNoStreams(kWatchFlushTime);
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
       server_->Wait();
+      watch_server_.Stop();
     });
   }
 
  private:
+  // What goes on are reads, heartbeats and what gives up, until somebody calls Stop.
+  void Drain(absl::Duration grace) {
+    health_.Shutdown();
+    desk_.StopRegistrations();
+    watch_server_.Drain(SteadyNow() + grace);
+  }
+
   const BrokerOptions options_;
   Metrics metrics_;
+  const BrokerInfo info_;
+  WatchFeed feed_;
   Directory directory_;
   CallDesk desk_;
   SchemaDirectory schemas_;
   BrokerService service_;
   SchemaRegistryService schema_registry_;
-  UnimplementedAdmin admin_;
+  WatchServer watch_server_;
+  AdminService admin_;
   HealthService health_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;

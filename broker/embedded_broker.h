@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -42,6 +43,8 @@ struct BrokerOptions {
   std::string store_folder = {};
   // first_epoch and first_revision are set by StartBroker.
   RegistryOptions registry = {};
+  // The identities that may call Admin. None: nobody.
+  std::vector<std::string> admins = {};
   // How many threads may serve calls at once; beyond, calls are refused with RESOURCE_EXHAUSTED.
   int max_threads = 256;
   absl::Duration shutdown_grace = absl::Seconds(5);

@@ -98,6 +98,10 @@ std::variant<Flags, ExitCode> ParseFlags(int argc, char** argv) {
       ->check(CLI::IsMember({"sqlite", "none"}))
       ->capture_default_str()
       ->group("Behaviour");
+  app.add_option("--admin", flags.admins,
+                 "Identity that may close channels, list sessions and drain the broker; may be repeated")
+      ->type_name("IDENTITY")
+      ->group("Behaviour");
   AddDuration(app, "--lease-ttl", flags.lease_ttl,
               "How long a process that sends no heartbeat is believed alive")
       ->group("Behaviour");

@@ -21,6 +21,7 @@ struct Flags {
   std::string server_key = {};
   std::string ca = {};
   std::vector<std::string> server_names = {};
+  std::vector<std::string> admins = {};
   absl::Duration lease_ttl = absl::Seconds(10);
   absl::Duration shutdown_grace = absl::Seconds(5);
   int max_threads = 256;

@@ -15,6 +15,8 @@ struct Limits {
   // Names in the schema registry, and versions of each. None is ever forgotten.
   uint64_t max_schemas = 100'000;
   uint64_t max_versions_per_schema = 1'000;
+  // Streams of Watch. One stays in memory with about 20 KiB.
+  uint64_t max_watchers = 8'192;
 
   // Of one identity.
   uint64_t max_channels_per_identity = 20'000;
@@ -24,6 +26,7 @@ struct Limits {
   uint64_t max_spec_bytes_per_identity = 64 << 20;
   // Of the schemas that it registered, names and 256 bytes for each included.
   uint64_t max_schema_bytes_per_identity = 64 << 20;
+  uint64_t max_watchers_per_identity = 2'048;
 
   // How often one identity may call, and how many calls it may have saved up; heartbeats are counted apart. About what
   // a machine of two cores can serve: lower it where one client must not slow another. 0: no limit.

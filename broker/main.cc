@@ -64,6 +64,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Flags& flags, const 
                       .tls = *std::move(certificates),
                       .store_folder = flags.store == "none" ? "" : flags.state_dir,
                       .registry = {.lease_ttl = flags.lease_ttl},
+                      .admins = flags.admins,
                       .max_threads = flags.max_threads,
                       .shutdown_grace = flags.shutdown_grace,
                       .log = log});

@@ -37,13 +37,17 @@ Session& SessionBook::Restore(SessionRecord kept, absl::Time now) {
   Session& session = sessions_[kept.id];
   session.id = std::move(kept.id);
   session.identity = std::move(kept.identity);
+  session.number = ++last_number_;
+  by_number_.emplace(session.number, &session);
   session.create_time = kept.create_time;
+  session.renew_time = now;
   SetExpiry(session, now + lease_ttl_);
   return session;
 }
 
 void SessionBook::Renew(Session& session, absl::Time now) {
   session.held = false;
+  session.renew_time = now;
   SetExpiry(session, now + lease_ttl_);
 }
 
@@ -58,6 +62,7 @@ std::optional<Session> SessionBook::PopExpired(absl::Time now) {
   if (NextExpiry() > now) return std::nullopt;
   const auto found = sessions_.find(by_expiry_.begin()->second);
   by_expiry_.erase(by_expiry_.begin());
+  by_number_.erase(found->second.number);
   Session expired = std::move(found->second);
   sessions_.erase(found);
   changes_.push_back({SessionKeyOf(expired.id), RemovedRecord{}});

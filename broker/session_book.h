@@ -11,6 +11,7 @@
 #define PYLABHUB_BROKER_SESSION_BOOK_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,9 +28,14 @@
 namespace pylabhub::broker {
 
 struct Session {
+  // Counts sessions from 1, in the order in which the broker met them; never given twice in one run.
+  uint64_t number = 0;
   std::string id;
   std::string identity;
+  // Where it registered from last, for people; empty after a restart of the broker.
+  std::string peer_address;
   absl::Time create_time;
+  absl::Time renew_time;
   absl::Time lease_expire_time;
   // Its lease has ended, and was made longer since so many ended at once.
   bool held = false;
@@ -53,6 +59,9 @@ class SessionBook {
 
   // The session of this id, whoever asks; null if there is none.
   Session* FindAnybodys(absl::string_view session_id);
+
+  // In the order of their numbers.
+  const std::map<uint64_t, Session*>& by_number() const { return by_number_; }
 
   // Opens a session that is not there yet, with a lease over [now, now + lease_ttl).
   Session& Open(const Caller& caller, absl::Time now);
@@ -90,6 +99,8 @@ class SessionBook {
   const absl::Duration heartbeat_interval_;
   // Nodes, so that a Session stays where it is.
   absl::node_hash_map<std::string, Session> sessions_;
+  std::map<uint64_t, Session*> by_number_;
+  uint64_t last_number_ = 0;
   std::set<std::pair<absl::Time, std::string>> by_expiry_;
   // Leases that end before have been looked at, and are to end.
   absl::Time may_end_until_ = absl::InfinitePast();

@@ -82,6 +82,8 @@ std::map<std::string, uint64_t> NamedLimits(const Limits& limits) {
       {"schema_bytes_per_identity", limits.max_schema_bytes_per_identity},
       {"calls_per_second_per_identity", limits.max_calls_per_second_per_identity},
       {"call_burst_per_identity", limits.max_call_burst_per_identity},
+      {"watchers", limits.max_watchers},
+      {"watchers_per_identity", limits.max_watchers_per_identity},
       {"metadata_bytes", kMaxMetadataBytes},
       {"metadata_entries", kMaxMetadataEntries},
       {"schema_bytes", kMaxSchemaBytes},

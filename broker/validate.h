@@ -24,6 +24,7 @@ constexpr size_t kMaxMetadataValueBytes = 4096;
 constexpr size_t kMaxMetadataBytes = 16 << 10;
 constexpr size_t kMaxSessionsPerHeartbeat = 1000;
 constexpr size_t kMaxNamesPerDiscover = 1000;
+constexpr size_t kMaxWatchPatterns = 100;
 
 // [a-z0-9._-]{1,128}
 bool IsChannelName(absl::string_view name);

@@ -315,7 +315,7 @@ TEST_F(BrokerServiceTest, TheBrokerSaysWhatItIsAndWhoTheCallerIs) {
   EXPECT_EQ(info.caller_identity(), "spiffe://lab.example/sampler");
   EXPECT_GT(info.caller_certificate_expire_time().seconds(), info.current_time().seconds());
   EXPECT_THAT(info.implemented_methods(), ::testing::Contains("/pylabhub.v1.Broker/Register"));
-  EXPECT_THAT(info.implemented_methods(), ::testing::Not(::testing::Contains("/pylabhub.v1.Broker/Watch")));
+  EXPECT_THAT(info.implemented_methods(), ::testing::Contains("/pylabhub.v1.Broker/Watch"));
   EXPECT_EQ(info.lease_ttl().seconds(), 10);
   EXPECT_EQ(info.limits().at("consumers_per_channel"), 1024u);
   EXPECT_EQ(info.process().pid(), getpid());
@@ -333,17 +333,6 @@ TEST_F(BrokerServiceTest, AClientOneProtocolVersionAheadIsServedIfItStillSpeaksO
   const grpc::Status status = client.Call(&v1::Broker::Stub::GetBrokerInfo, request, info);
   EXPECT_EQ(ReasonOf(status), "VERSION_UNSUPPORTED");
   EXPECT_EQ(DetailIn<google::rpc::ErrorInfo>(status).metadata().at("max_protocol_version"), "1");
-}
-
-TEST_F(BrokerServiceTest, WatchSaysThatItIsNotImplemented) {
-  WireClient client = ClientOf("alice");
-  grpc::ClientContext context;
-  const auto reader = client.stub().Watch(&context, {});
-  v1::WatchResponse response;
-  EXPECT_FALSE(reader->Read(&response));
-  const grpc::Status status = reader->Finish();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
 }
 
 }  // namespace

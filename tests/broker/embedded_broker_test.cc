@@ -10,6 +10,7 @@
 
 #include "proto/grpc/health/v1/health.grpc.pb.h"
 #include "proto/pylabhub/v1/admin.grpc.pb.h"
+#include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 #include "tests/broker/wire_fixture.h"
 
 namespace pylabhub::broker {
@@ -172,21 +173,20 @@ TEST_F(EmbeddedBrokerTest, HealthIsServingUntilTheBrokerStops) {
   stopper.join();
 }
 
-TEST_F(EmbeddedBrokerTest, ServicesThatAreNotBuiltYetSaySo) {
-  const auto channel = testing::ConnectWith(broker_->target(), authority_->Client("alice"));
-  const auto admin = v1::Admin::NewStub(channel);
-  std::vector<grpc::Status> statuses;
-  const auto call = [&](auto method, auto& stub, const auto& request, auto response) {
-    grpc::ClientContext context;
-    statuses.push_back((stub.*method)(&context, request, &response));
-  };
-  call(&v1::Admin::Stub::CloseChannel, *admin, v1::CloseChannelRequest(), v1::CloseChannelResponse());
-  call(&v1::Admin::Stub::ListSessions, *admin, v1::ListSessionsRequest(), v1::ListSessionsResponse());
-  call(&v1::Admin::Stub::Drain, *admin, v1::DrainRequest(), v1::DrainResponse());
-  for (const grpc::Status& status : statuses) {
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-    EXPECT_EQ(ReasonOf(status), "NOT_IMPLEMENTED");
+TEST_F(EmbeddedBrokerTest, EveryMethodThatIsPublishedIsListedAsImplemented) {
+  std::set<std::string> published;
+  for (const char* service : {v1::Admin::service_full_name(), v1::Broker::service_full_name(),
+                              v1::SchemaRegistry::service_full_name()}) {
+    const auto* described = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
+    ASSERT_NE(described, nullptr) << service;
+    for (int i = 0; i < described->method_count(); ++i) {
+      published.insert(std::string("/") + service + "/" + described->method(i)->name());
+    }
   }
+  WireClient client = ClientOf("alice");
+  v1::GetBrokerInfoResponse info;
+  ASSERT_TRUE(client.Call(&v1::Broker::Stub::GetBrokerInfo, v1::GetBrokerInfoRequest(), info).ok());
+  EXPECT_THAT(info.implemented_methods(), ::testing::ElementsAreArray(published));
 }
 
 TEST_F(EmbeddedBrokerTest, WrongOptionsAreNamed) {
