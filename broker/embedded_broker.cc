@@ -17,6 +17,7 @@
 #include "broker/broker_service.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
+#include "broker/directory_metrics.h"
 #include "broker/health_service.h"
 #include "broker/listener.h"
 #include "broker/metrics.h"
@@ -118,7 +119,9 @@ class GrpcBroker final : public EmbeddedBroker {
         watch_server_(service_, directory_, desk_, feed_, options_.log),
         admin_(directory_, desk_, options_.admins, [this](absl::Duration grace) { Drain(grace); }),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
-                 v1::Admin::service_full_name()}) {}
+                 v1::Admin::service_full_name()}) {
+    ReadDirectory(directory_, metrics_);
+  }
 
   ~GrpcBroker() override { Stop(); }
 
