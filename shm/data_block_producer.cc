@@ -157,7 +157,7 @@ class DataBlockProducer::State {
       if (roster_.CountSettled() < config_.min_consumers) return false;
       // Nobody is written for who died before the start.
       const bool evicted = roster_.EvictAllDead();
-      writer_.PublishRosterCounters();
+      writer_.PublishNewRosterCounters();
       if (evicted && roster_.CountSettled() < config_.min_consumers) return false;
       ready_to_start_ = true;
     }

@@ -59,14 +59,14 @@ bool RingWriter::ExtendLimit() {
   FullFence();
   roster_.Refresh(next_);
   const uint64_t cursor = roster_.FindSlowest(next_).cursor;
-  PublishRosterCounters();
+  PublishNewRosterCounters();
   limit_ = (cursor == kUnlimited ? next_ : cursor) + geometry_.capacity_slots;
   return next_ < limit_;
 }
 
 void RingWriter::Acknowledge() {
   if (lossless_) ExtendLimit();
-  PublishRosterCounters();
+  PublishNewRosterCounters();
   acknowledged_changes_ = roster_.seen_changes();
   // Release: who sees it sees every stamp that was withdrawn before.
   segment_.header->wait.acknowledged_changes.store(acknowledged_changes_, std::memory_order_release);
@@ -104,7 +104,7 @@ bool RingWriter::AcquireChunks(uint32_t slots) {
         next_ + prepared_count_ + 1, std::memory_order_relaxed);
     PYLABHUB_CRASH_POINT("ring.acquire.chunk_numbered");
   }
-  PublishRosterCounters();
+  PublishNewRosterCounters();
   WriteFence();
   return prepared_count_ != 0;
 }
@@ -274,13 +274,13 @@ void RingWriter::WakeSleepers() {
       all = false;
     }
   }
-  PublishRosterCounters();
+  PublishNewRosterCounters();
   if (all) return;
   // Somebody who says that it sleeps does not: it is about to, has just woken, or is dead. The dead would
   // cost a system call for every slot.
   PYLABHUB_CRASH_POINT("ring.wake.nobody_slept");
   roster_.EvictDeadSleepers();
-  PublishRosterCounters();
+  PublishNewRosterCounters();
   PYLABHUB_CRASH_POINT("ring.wake.dead_evicted");
 }
 
@@ -329,16 +329,18 @@ void RingWriter::CountWait(int64_t blocked_ns) {
   PublishRosterCounters();
 }
 
+void RingWriter::PublishNewRosterCounters() {
+  if (roster_.evicted_consumers() != published_evictions_ ||
+      roster_.invalid_values() != published_invalid_values_) [[unlikely]]
+    PublishRosterCounters();
+}
+
 void RingWriter::PublishRosterCounters() {
-  const uint64_t evictions = roster_.evicted_consumers();
-  const uint64_t invalid_values = roster_.invalid_values();
-  if (evictions == published_evictions_ && invalid_values == published_invalid_values_) [[likely]]
-    return;
-  published_evictions_ = evictions;
-  published_invalid_values_ = invalid_values;
-  progress_->evicted_consumers.store(evictions, std::memory_order_relaxed);
+  published_evictions_ = roster_.evicted_consumers();
+  published_invalid_values_ = roster_.invalid_values();
+  progress_->evicted_consumers.store(published_evictions_, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.counters.evicted_published");
-  progress_->invalid_peer_values.store(invalid_values, std::memory_order_relaxed);
+  progress_->invalid_peer_values.store(published_invalid_values_, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.counters.published");
 }
 

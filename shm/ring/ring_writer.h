@@ -93,7 +93,7 @@ class RingWriter {
   // Adds to the counters that others read.
   void CountWait(int64_t blocked_ns);
   // Tells them what the roster has counted since, if anything.
-  void PublishRosterCounters();
+  void PublishNewRosterCounters();
   // The part of that for which the consumer at `index` is answerable.
   void CountWaitFor(uint32_t index, int64_t blocked_ns);
 
@@ -129,6 +129,7 @@ class RingWriter {
   void RetireReadSlots(uint64_t slowest_cursor);
   void RetireOverwrittenSlot();
   void WakeSleepers();
+  void PublishRosterCounters();
 
   DataSegment segment_;
   Geometry geometry_;

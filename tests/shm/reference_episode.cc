@@ -25,7 +25,7 @@ constexpr size_t kMembers = 4;
 std::span<const std::byte> Noise() {
   static const std::vector<std::byte> noise = [] {
     std::mt19937_64 random(1);
-    std::vector<std::byte> bytes(64 * 1024);
+    std::vector<std::byte> bytes(size_t{64} * 1024);
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
     return bytes;
   }();
@@ -449,7 +449,8 @@ ConsumerOptions ReferenceEpisode::RandomOptions() {
   const uint64_t head = current().reference.head();
   const uint64_t dice = Roll(6);
   if (dice == 0) options.start = JoinPoint::Oldest();
-  if (dice == 1) options.start = JoinPoint::Sequence(head - std::min(head, Roll(3 * config_.capacity_slots)));
+  if (dice == 1)
+    options.start = JoinPoint::Sequence(head - std::min(head, Roll(uint64_t{3} * config_.capacity_slots)));
   // Which one was given up is only sure if there is no other.
   const bool another = std::any_of(consumers_.begin(), consumers_.end(),
                                    [](const auto& consumer) { return consumer->reference->impatient; });
