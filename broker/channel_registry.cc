@@ -369,6 +369,7 @@ SessionView ChannelRegistry::ViewOf(const Session& session) {
 
 void ChannelRegistry::Expire(absl::Time now) {
   while (std::optional<Session> expired = sessions_.PopExpired(now)) {
+    ++lapsed_session_count_;
     usage_.Add(expired->identity, {.sessions = -1});
     while (!expired->consumers.empty()) {
       const auto [channel_name, consumer_id] = *expired->consumers.begin();

@@ -176,6 +176,10 @@ class ChannelRegistry {
   uint64_t last_epoch() const { return table_.last_epoch(); }
 
   size_t session_count() const { return sessions_.size(); }
+  // Sessions, channels and consumers that there are.
+  const Usage& usage() const { return usage_.total(); }
+  // How many sessions' leases ended.
+  uint64_t lapsed_session_count() const { return lapsed_session_count_; }
   // How often a session was held for one lease more, since too many were about to end at once.
   uint64_t held_session_count() const { return sessions_.held_count(); }
 
@@ -201,6 +205,7 @@ class ChannelRegistry {
   SessionBook sessions_;
   UsageBook usage_;
   ChannelTable table_;
+  uint64_t lapsed_session_count_ = 0;
 };
 
 }  // namespace pylabhub::broker

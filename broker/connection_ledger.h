@@ -24,6 +24,8 @@ struct ConnectionCaps {
   size_t max_connections = 8'192;
   // Of one TCP address (of IPv6: one /64 network), or of one user over the Unix socket.
   size_t max_connections_per_peer = 2'048;
+
+  friend bool operator==(const ConnectionCaps&, const ConnectionCaps&) = default;
 };
 
 class ConnectionLedger {

@@ -9,6 +9,13 @@ void ReadDirectory(Directory& directory, Metrics& metrics) {
           directory.Run([number](ChannelRegistry& registry, absl::Time) { return number(registry); }));
     };
   };
+  metrics.ReadGauge("pylabhub_broker_channels", "Channels that are registered, pending or ready.", {},
+                    of_registry([](const ChannelRegistry& registry) { return registry.usage().channels; }));
+  metrics.ReadGauge("pylabhub_broker_consumers", "Consumers that are registered.", {},
+                    of_registry([](const ChannelRegistry& registry) { return registry.usage().consumers; }));
+  metrics.ReadCounter(
+      "pylabhub_broker_lapsed_leases_total", "Sessions whose lease ended.", {},
+      of_registry([](const ChannelRegistry& registry) { return registry.lapsed_session_count(); }));
   metrics.ReadGauge("pylabhub_broker_sessions", "Sessions whose lease has not ended.", {},
                     of_registry([](const ChannelRegistry& registry) { return registry.session_count(); }));
   metrics.ReadCounter(

@@ -1,5 +1,6 @@
 #include "broker/embedded_broker.h"
 
+#include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
@@ -21,6 +22,7 @@
 #include "broker/health_service.h"
 #include "broker/listener.h"
 #include "broker/metrics.h"
+#include "broker/metrics_server.h"
 #include "broker/open_keep.h"
 #include "broker/schema_directory.h"
 #include "broker/schema_registry_service.h"
@@ -137,6 +139,7 @@ class GrpcBroker final : public EmbeddedBroker {
     listener_ = *std::move(listener);
     // The library does this itself when it is loaded; naming it here makes sure that it is.
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    if (options_.channelz) grpc::channelz::experimental::InitChannelzService();
     grpc::ServerBuilder builder;
     SetLimits(options_, builder);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
@@ -149,6 +152,12 @@ class GrpcBroker final : public EmbeddedBroker {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC did not start; its log says why");
     watch_server_.Start();
+    if (!options_.metrics_address.empty()) {
+      auto metrics_server =
+          MetricsServer::Start(options_.metrics_address, options_.metrics_allow_remote, metrics_);
+      if (!metrics_server.ok()) return metrics_server.status();
+      metrics_server_ = *std::move(metrics_server);
+    }
     listener_->Start([this](int listener_descriptor, int descriptor) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
       connection.listener_fd = listener_descriptor;
@@ -167,6 +176,10 @@ class GrpcBroker final : public EmbeddedBroker {
 
   std::string unix_target() const override {
     return options_.unix_socket.empty() ? "" : absl::StrCat("unix:", options_.unix_socket);
+  }
+
+  std::string metrics_address() const override {
+    return metrics_server_ == nullptr ? "" : metrics_server_->address();
   }
 
   void Stop() override {
@@ -207,6 +220,8 @@ class GrpcBroker final : public EmbeddedBroker {
   HealthService health_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  // Before what it reads ends.
+  std::unique_ptr<MetricsServer> metrics_server_;
   std::once_flag stopped_;
   std::unique_ptr<grpc::Server> server_;
 };

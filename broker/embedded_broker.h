@@ -36,6 +36,12 @@ struct BrokerOptions {
   // Who may connect to it.
   mode_t unix_socket_mode = 0660;
   ConnectionCaps connection_caps = {};
+  // Where Prometheus fetches metrics, as in metrics_server.h; empty: nowhere.
+  std::string metrics_address = {};
+  bool metrics_allow_remote = false;
+  // Whether gRPC's channelz answers. It shows every client's address to every client, and every channel of this
+  // process; once on, it is on for each broker that this process starts later.
+  bool channelz = false;
   // The server's certificate and key, and the authority that client certificates must come from. Required.
   tls::TlsFiles tls = {};
   // Where what the broker must not forget is kept, in a file called broker.db; one broker at a time. Empty: in memory only,
@@ -63,6 +69,9 @@ class EmbeddedBroker {
 
   // The same over options.unix_socket: "unix:/run/pylabhub/broker.sock"; empty if there is none.
   virtual std::string unix_target() const = 0;
+
+  // Where metrics are answered: "127.0.0.1:9464"; empty if nowhere.
+  virtual std::string metrics_address() const = 0;
 
   // Nobody can connect any more, health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
   // shutdown_grace. Idempotent; the destructor does it too.

@@ -32,6 +32,8 @@ struct Limits {
   // a machine of two cores can serve: lower it where one client must not slow another. 0: no limit.
   uint64_t max_calls_per_second_per_identity = 10'000;
   uint64_t max_call_burst_per_identity = 20'000;
+
+  friend bool operator==(const Limits&, const Limits&) = default;
 };
 
 }  // namespace pylabhub::broker

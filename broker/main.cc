@@ -2,6 +2,7 @@
 
 #include <grpc/support/log.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,53 +54,79 @@ sigset_t BlockEndingSignals() {
   return signals;
 }
 
-absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Flags& flags, const LogHook& log) {
-  const CertificateSource source = {.given = {flags.ca, flags.server_cert, flags.server_key},
-                                    .state_dir = flags.state_dir,
-                                    .server_names = flags.server_names};
+// Lets the process have as many descriptors as the system allows it: each connection takes one.
+void RaiseDescriptorLimit(const LogHook& log) {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+  log({LogLevel::kInfo,
+       "descriptor_limit",
+       {{"before", absl::StrCat(before)}, {"now", absl::StrCat(limit.rlim_cur)}}});
+}
+
+absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, const LogHook& log) {
+  const CertificateSource source = {.given = {settings.ca, settings.server_cert, settings.server_key},
+                                    .state_dir = settings.state_dir,
+                                    .server_names = settings.server_names};
   auto certificates = LoadOrMakeCertificates(source, log);
   if (!certificates.ok()) return certificates.status();
-  return StartBroker({.address = flags.address,
-                      .port = flags.port,
+  return StartBroker({.address = settings.address,
+                      .port = settings.port,
+                      .unix_socket = settings.unix_socket,
+                      .unix_socket_mode = settings.unix_socket_mode,
+                      .connection_caps = settings.connection_caps,
+                      .metrics_address = settings.metrics_address,
+                      .metrics_allow_remote = settings.metrics_allow_remote,
+                      .channelz = settings.channelz,
                       .tls = *std::move(certificates),
-                      .store_folder = flags.store == "none" ? "" : flags.state_dir,
-                      .registry = {.lease_ttl = flags.lease_ttl},
-                      .admins = flags.admins,
-                      .max_threads = flags.max_threads,
-                      .shutdown_grace = flags.shutdown_grace,
+                      .store_folder = settings.store == "none" ? "" : settings.state_dir,
+                      .registry = {.lease_ttl = settings.lease_ttl, .limits = settings.limits},
+                      .admins = settings.admins,
+                      .max_threads = settings.max_threads,
+                      .shutdown_grace = settings.shutdown_grace,
                       .log = log});
 }
 
-int Run(const Flags& flags) {
+int Run(const Settings& settings) {
   umask(077);
   const sigset_t ending_signals = BlockEndingSignals();
   // Debian's Abseil looks for deadlocks at every lock, which costs 3% of the CPU.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  static const LogHook log = MakeStderrLog(flags.log_level, flags.log_format);
+  static const LogHook log = MakeStderrLog(settings.log_level, settings.log_format);
   SendGrpcLogTo(log);
+  RaiseDescriptorLimit(log);
 
   const auto fail = [&](const absl::Status& status) {
     log({LogLevel::kError, "cannot_start", {{"message", std::string(status.message())}}});
     return 1;
   };
-  auto broker = Start(flags, log);
+  auto broker = Start(settings, log);
   if (!broker.ok()) return fail(broker.status());
-  if (!flags.port_file.empty()) {
+  if (!settings.port_file.empty()) {
     const absl::Status written =
-        tls::WritePrivateFile(flags.port_file, absl::StrCat((*broker)->port(), "\n"));
+        tls::WritePrivateFile(settings.port_file, absl::StrCat((*broker)->port(), "\n"));
     if (!written.ok()) return fail(written);
   }
   std::cout << "listening on " << (*broker)->target() << std::endl;
-  log({LogLevel::kInfo, "started", {{"address", (*broker)->target()}}});
+  LogRecord started = {.event = "started", .fields = {{"address", (*broker)->target()}}};
+  if (const std::string local = (*broker)->unix_target(); !local.empty()) {
+    started.fields.emplace_back("unix", local);
+  }
+  if (const std::string scraped = (*broker)->metrics_address(); !scraped.empty()) {
+    started.fields.emplace_back("metrics", absl::StrCat("http://", scraped, "/metrics"));
+  }
+  log(started);
 
   int signal_number = 0;
   sigwait(&ending_signals, &signal_number);
   log({LogLevel::kInfo, "stopping", {{"signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"}}});
   // Whatever happens now, the process ends: SIGALRM kills it.
   alarm(static_cast<unsigned>(
-      absl::ToInt64Seconds(absl::Ceil(flags.shutdown_grace + kExitMargin, absl::Seconds(1)))));
+      absl::ToInt64Seconds(absl::Ceil(settings.shutdown_grace + kExitMargin, absl::Seconds(1)))));
   (*broker)->Stop();
-  if (!flags.port_file.empty()) std::remove(flags.port_file.c_str());
+  if (!settings.port_file.empty()) std::remove(settings.port_file.c_str());
   log({LogLevel::kInfo, "stopped", {}});
   return 0;
 }
@@ -111,5 +138,5 @@ int main(int argc, char** argv) {
   if (const auto exit_code = pylabhub::broker::RunStoreCommand(argc, argv)) return *exit_code;
   const auto flags = pylabhub::broker::ParseFlags(argc, argv);
   if (const auto* exit_code = std::get_if<pylabhub::broker::ExitCode>(&flags)) return exit_code->value;
-  return pylabhub::broker::Run(std::get<pylabhub::broker::Flags>(flags));
+  return pylabhub::broker::Run(std::get<pylabhub::broker::Settings>(flags));
 }

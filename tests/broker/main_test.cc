@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "proto/tls/certificate_set.h"
+#include "tests/broker/http_get.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/program.h"
 #include "tests/support/temp_folder.h"
@@ -147,14 +148,86 @@ TEST(MainTest, EveryChangeIsALineOfTheLog) {
   EXPECT_THAT(log, Not(HasSubstr("session-of-client")));
 }
 
+TEST(MainTest, AFlagGoesBeforeTheConfigurationFileAndThatBeforeTheDefaults) {
+  const TempFolder folder;
+  std::ofstream(folder / "config") << "listen { port: 0 port_file: '" << (folder / "not-here") << "' }\n"
+                                   << "log { format: 'json' }\n"
+                                   << "limits { channels_per_identity: 1 }\n";
+  Program broker({kBroker, "--config=" + (folder / "config"), "--state-dir=" + folder.path(),
+                  "--port-file=" + (folder / "here")});
+  const std::string target = TargetOf(broker);
+  EXPECT_TRUE(std::filesystem::exists(folder / "here"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "not-here"));
+  EXPECT_THAT(broker.errors(), HasSubstr(R"("event":"started")"));
+  const auto loaded = tls::LoadTlsFiles(tls::ClientPathsIn(folder / "certs"));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  WireClient client(testing::ConnectWith(target, *loaded), "session-of-client");
+  EXPECT_EQ(ReasonOf(client.Register("a").status), "OK");
+  EXPECT_EQ(ReasonOf(client.Register("b").status), "LIMIT_EXCEEDED");
+}
+
+TEST(MainTest, AConfigurationFileIsCheckedWithNothingStarted) {
+  const TempFolder folder;
+  std::ofstream(folder / "good") << "listen { port: 5571 }";
+  std::ofstream(folder / "bad") << "listen {\n  port: 5571\n  sock: 'x'\n}";
+  Program good({kBroker, "--check-config", "--config=" + (folder / "good")});
+  EXPECT_EQ(good.ReadLine(), (folder / "good") + ": good");
+  EXPECT_EQ(good.Wait(), 0);
+  for (const bool check_only : {true, false}) {
+    std::vector<std::string> arguments = {kBroker, "--config=" + (folder / "bad")};
+    if (check_only) arguments.push_back("--check-config");
+    Program bad(arguments);
+    EXPECT_EQ(bad.Wait(), 2);
+    EXPECT_THAT(bad.errors(), HasSubstr((folder / "bad") + ":3:7: "));
+    EXPECT_THAT(bad.errors(), HasSubstr("unix_socket"));
+  }
+}
+
+TEST(MainTest, AUnixSocketAndMetricsAreThereWhenTheyAreAskedFor) {
+  const TempFolder folder("/tmp");
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--unix-socket=" + (folder / "socket"),
+                  "--unix-socket-mode=0600", "--metrics-address=127.0.0.1:0", "--log-format=json"});
+  TargetOf(broker);
+  EXPECT_TRUE(CallWith("unix:" + (folder / "socket"), folder / "certs").ok());
+  EXPECT_EQ(ModeOf(folder / "socket"), 0600u);
+  std::string scraped = broker.errors();
+  const std::string mark = R"("metrics":"http://)";
+  ASSERT_THAT(scraped, HasSubstr(mark));
+  scraped = scraped.substr(scraped.find(mark) + mark.size());
+  scraped = scraped.substr(0, scraped.find("/metrics"));
+  EXPECT_THAT(testing::HttpGet(scraped, "/metrics"),
+              HasSubstr(R"(pylabhub_broker_calls_total{code="OK",method="GetBrokerInfo"} 1)"));
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder / "socket"));
+}
+
 TEST(MainTest, HelpNamesEveryFlag) {
   Program broker({kBroker, "--help"});
   std::string help;
   for (int i = 0; i < 100; ++i) help += broker.ReadLine() + "\n";
   EXPECT_EQ(broker.Wait(), 0);
-  for (const char* flag : {"--address", "--port", "--port-file", "--state-dir", "--server-cert",
-                           "--server-key", "--ca", "--server-name", "--lease-ttl", "--shutdown-grace",
-                           "--max-threads", "--log-level", "--log-format", "--version"}) {
+  for (const char* flag : {"--address",
+                           "--port",
+                           "--port-file",
+                           "--state-dir",
+                           "--server-cert",
+                           "--server-key",
+                           "--ca",
+                           "--server-name",
+                           "--lease-ttl",
+                           "--shutdown-grace",
+                           "--max-threads",
+                           "--log-level",
+                           "--log-format",
+                           "--version",
+                           "--config",
+                           "--check-config",
+                           "--unix-socket",
+                           "--unix-socket-mode",
+                           "--metrics-address",
+                           "--metrics-allow-remote",
+                           "--channelz"}) {
     EXPECT_THAT(help, HasSubstr(flag));
   }
 }
@@ -162,10 +235,11 @@ TEST(MainTest, HelpNamesEveryFlag) {
 // Of the two flags that --ca needs, either may be named first.
 TEST(MainTest, WrongFlagsAreNamedAndEndWithCodeTwo) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
-      {{"--port=65536"}, "--port"},          {{"--port=nine"}, "--port"},
-      {{"--lease-ttl=ten"}, "--lease-ttl"},  {{"--ca=x"}, "--ca requires --server-"},
-      {{"--no-such-flag"}, "no-such"},       {{"--log-format=xml"}, "--log-format"},
-      {{"--max-threads=1"}, "--max-threads"}};
+      {{"--port=65536"}, "--port"},           {{"--port=nine"}, "--port"},
+      {{"--lease-ttl=ten"}, "--lease-ttl"},   {{"--ca=x"}, "--ca requires --server-"},
+      {{"--no-such-flag"}, "no-such"},        {{"--log-format=xml"}, "--log-format"},
+      {{"--max-threads=1"}, "--max-threads"}, {{"--unix-socket-mode=9"}, "write octal"},
+      {{"--check-config"}, "--config"}};
   for (const auto& [flags, expected] : cases) {
     std::vector<std::string> arguments = {kBroker};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
