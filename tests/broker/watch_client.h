@@ -17,13 +17,13 @@
 
 namespace pylabhub::broker {
 
-// One stream. Reads block until something comes, at most for 20 s.
+// One stream. Reads block until something comes, and the stream lasts for at most 50 s.
 //
 // Thread safety: thread-compatible, but that Cancel may be called at any time.
 class WatchClient {
  public:
   WatchClient(v1::Broker::Stub& stub, const v1::WatchRequest& request) {
-    context_->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context_->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(50));
     reader_ = stub.Watch(context_.get(), request);
   }
   ~WatchClient() {
