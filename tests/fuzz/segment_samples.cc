@@ -43,7 +43,7 @@ std::vector<ChannelConfig> SampleConfigs() {
         config.buffering = capacity == 1 ? Buffering::kSingle : Buffering::kRingBuffer;
         config.schema = Reading();
         config.max_consumers = policy == Policy::kSingleReader ? 1 : 3;
-        config.max_pins = 2;
+        config.max_pins = 3;
         config.checksum = capacity == 1 ? shm::Checksum::kNone : shm::Checksum::kEnforced;
         if (slot_bytes == kInlineBytes) config.zone_bytes = kZoneBytes;
         configs.push_back(config.WithDefaults());

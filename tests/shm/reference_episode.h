@@ -101,6 +101,7 @@ class ReferenceEpisode {
   SlotResult Otherwise(const Attached& consumer);
   void CheckHeld(const Attached& consumer);
   void Release(Attached& consumer);
+  bool IsDrainedFrom(size_t first, const ReferenceConsumer& consumer) const;
   void Follow(Attached& consumer);
 
   void Join();
