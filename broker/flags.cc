@@ -131,8 +131,8 @@ void AddObservation(CLI::App& app, Settings& settings) {
   app.add_flag("--channelz", settings.channelz,
                "Answer gRPC's channelz, which shows every client's address to every client")
       ->group("Observation");
-  const auto levels = LogLevelWords();
-  const auto formats = LogFormatWords();
+  const auto& levels = LogLevelWords();
+  const auto& formats = LogFormatWords();
   app.add_option("--log-level", settings.log_level,
                  "Least level that is logged; every change of state is info")
       ->transform(CLI::CheckedTransformer(levels).description("info, warning or error"))

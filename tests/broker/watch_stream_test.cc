@@ -17,7 +17,6 @@ namespace pylabhub::broker {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
 v1::WatchRequest Everything() { return {}; }
