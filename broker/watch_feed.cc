@@ -50,7 +50,7 @@ absl::StatusOr<WatcherId> WatchFeed::Add(const std::string& identity, size_t ser
   if (own != watchers_of_identity_.end() && own->second >= max_watchers_per_identity_) {
     return RefuseBeyond("watchers_per_identity", max_watchers_per_identity_);
   }
-  const auto id = hub_.Add(filter, after_revision, directory_revision, now);
+  auto id = hub_.Add(filter, after_revision, directory_revision, now);
   if (!id.ok()) return id;
   places_[*id] = {.identity = identity, .server = server};
   ++watchers_of_identity_[identity];
