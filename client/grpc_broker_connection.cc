@@ -112,7 +112,7 @@ absl::Status WithRequestId(const absl::Status& status, const std::string& reques
   return WithMessage(status, absl::StrCat(status.message(), " [request ", request_id, "]"));
 }
 
-class GrpcWatchStream : public WatchStream {
+class GrpcWatchStream final : public WatchStream {
  public:
   GrpcWatchStream(v1::Broker::Stub& stub, v1::WatchRequest request, std::string request_id)
       : stub_(stub), request_(std::move(request)), request_id_(std::move(request_id)) {
@@ -121,7 +121,7 @@ class GrpcWatchStream : public WatchStream {
 
   ~GrpcWatchStream() override {
     context_.TryCancel();
-    while (Next().ok()) {
+    while (GrpcWatchStream::Next().ok()) {
     }
   }
 

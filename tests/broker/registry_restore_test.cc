@@ -202,7 +202,7 @@ std::string ListText(ChannelRegistry& registry, absl::Time now) {
 std::string Step(ChannelRegistry& registry, std::mt19937 random, absl::Time now) {
   const auto pick = [&](int count) { return std::uniform_int_distribution<int>(0, count - 1)(random); };
   const std::vector<Caller> callers = {kAlice, kAliceAgain, kBob, kCarol};
-  const Caller caller = callers[static_cast<size_t>(pick(4))];
+  const Caller& caller = callers[static_cast<size_t>(pick(4))];
   const std::string name(1, static_cast<char>('a' + pick(5)));
   const std::string consumer_id(1, static_cast<char>('x' + pick(2)));
   switch (pick(6)) {
