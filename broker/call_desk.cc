@@ -19,6 +19,11 @@ absl::string_view SentRequestId(const grpc::ServerContextBase& context) {
   return {found->second.data(), found->second.size()};
 }
 
+RateLimiter LimiterOf(const Limits& limits) {
+  return {static_cast<double>(limits.max_calls_per_second_per_identity),
+          static_cast<double>(limits.max_call_burst_per_identity)};
+}
+
 std::string ResultOf(const absl::Status& status) {
   const auto details = DetailsOf(status);
   return details.has_value() ? details->reason : absl::StatusCodeToString(status.code());
@@ -31,8 +36,8 @@ CallDesk::CallDesk(Metrics& metrics, const Limits& limits, LogHook log)
       call_metrics_(metrics),
       rate_limited_(metrics.AddCounter("pylabhub_broker_rate_limited_calls_total",
                                        "Calls refused because their identity calls too often.")),
-      calls_(limits.max_calls_per_second_per_identity, limits.max_call_burst_per_identity),
-      heartbeats_(limits.max_calls_per_second_per_identity, limits.max_call_burst_per_identity) {}
+      calls_(LimiterOf(limits)),
+      heartbeats_(LimiterOf(limits)) {}
 
 grpc::Status CallDesk::Answer(grpc::ServerContext& context, absl::string_view method,
                               absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {

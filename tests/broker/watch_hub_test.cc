@@ -66,7 +66,7 @@ TEST(NamePatternTest, ItAgreesWithTheObviousWay) {
 // A hub, events of a directory that is nothing but a number, and watchers.
 class WatchHubTest : public ::testing::Test {
  protected:
-  explicit WatchHubTest(WatchHubOptions options = Small()) : hub_(options) {}
+  explicit WatchHubTest(const WatchHubOptions& options = Small()) : hub_(options) {}
 
   static WatchHubOptions Small() {
     return {.revision = 100,
@@ -424,7 +424,7 @@ TEST_F(WatchModelTest, WhoeverCatchesUpSeesWhatTheDirectoryIsAndHasSeenEveryClos
     if (Random(4) == 0) hub.Publish(std::exchange(unpublished_, {}));
     if (Random(50) == 0) hub.Tick(now_);
     for (Reader& reader : readers) {
-      if (Random(1'000'000) < reader.pace * 1e6) Read(reader, hub);
+      if (static_cast<double>(Random(1'000'000)) < reader.pace * 1e6) Read(reader, hub);
     }
     if (step % 2'000 != 1'999) continue;
     hub.Publish(std::exchange(unpublished_, {}));
