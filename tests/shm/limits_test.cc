@@ -163,8 +163,8 @@ TEST_F(LimitsTest, AChannelCostsItsPayloadAndLittleMore) {
           const uint64_t chunk_bytes =
               slot_bytes < kPageBytes ? slot_bytes : (slot_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
           const uint64_t chunks = slot_bytes <= kMaxInlineBytes ? capacity : capacity + 1 + made.max_pins;
-          const uint64_t bound =
-              chunks * chunk_bytes + 64 * 1024 + uint64_t{256} * capacity + uint64_t{512} * consumers;
+          const uint64_t bound = chunks * chunk_bytes + uint64_t{64} * 1024 + uint64_t{256} * capacity +
+                                 uint64_t{512} * consumers;
           EXPECT_LE(BytesUsed(), bound)
               << NameOf(policy) << ", slots of " << slot_bytes << " bytes, capacity " << capacity << ", "
               << consumers << " consumers, " << made.max_pins << " pins";
