@@ -44,6 +44,9 @@ enum class Reason {
   kSchemaNotFound,
   kSchemaIncompatible,
   kStoreReadOnly,
+  kTicketInvalid,
+  kNotDeposited,
+  kDepositRefused,
 };
 
 // Every reason there is.
