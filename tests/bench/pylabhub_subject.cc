@@ -33,7 +33,8 @@ constexpr uint32_t kMaxBatch = 16;
 
 class PylabhubTransport {
  public:
-  static constexpr absl::string_view kName = kOurs;
+  // Its length is given, since the sanitizer lets no constant ask whether kOurs is a null pointer.
+  static constexpr absl::string_view kName{kOurs, sizeof(kOurs) - 1};
   static bool Carries(const Bench&) { return true; }
   static absl::StatusOr<std::unique_ptr<PylabhubTransport>> Create(const Bench& bench) {
     static int trials = 0;
