@@ -5,7 +5,7 @@
 
 #include "absl/time/time.h"
 #include "broker/channel_registry.h"
-#include "broker/name_pattern.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -16,7 +16,7 @@ constexpr size_t kChannelsPerPiece = 256;
 bool NamesChannels(const WatchFilter& filter) {
   return !filter.name_patterns.empty() &&
          std::all_of(filter.name_patterns.begin(), filter.name_patterns.end(),
-                     [](const std::string& pattern) { return IsExactPattern(pattern); });
+                     [](const std::string& pattern) { return names::IsExactPattern(pattern); });
 }
 
 }  // namespace

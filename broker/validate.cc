@@ -98,10 +98,6 @@ void CheckMetadata(const std::map<std::string, std::string>& metadata, Checker& 
 
 }  // namespace
 
-bool IsChannelName(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), IsNameChar);
-}
-
 absl::Status ValidateRegister(absl::string_view session_id, const ChannelSpec& spec) {
   Checker check;
   check.SessionId("session_id", session_id);

@@ -12,10 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "broker/channel_types.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub::broker {
 
-constexpr size_t kMaxNameBytes = 128;
 constexpr size_t kSchemaHashBytes = 32;
 constexpr size_t kSegmentIdBytes = 16;
 constexpr size_t kMaxSchemaBytes = 64 << 10;
@@ -26,8 +26,7 @@ constexpr size_t kMaxSessionsPerHeartbeat = 1000;
 constexpr size_t kMaxNamesPerDiscover = 1000;
 constexpr size_t kMaxWatchPatterns = 100;
 
-// [a-z0-9._-]{1,128}
-bool IsChannelName(absl::string_view name);
+using names::IsChannelName;
 
 absl::Status ValidateRegister(absl::string_view session_id, const ChannelSpec& spec);
 // An empty `expected_schema_hash` stands for any.

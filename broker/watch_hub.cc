@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "broker/name_pattern.h"
 #include "broker/refusal.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -46,7 +46,7 @@ uint32_t BitsOf(const std::optional<std::vector<EventKind>>& kinds) {
 bool HasWildcards(const WatchFilter& filter) {
   return filter.name_patterns.empty() ||
          !std::all_of(filter.name_patterns.begin(), filter.name_patterns.end(),
-                      [](const std::string& pattern) { return IsExactPattern(pattern); });
+                      [](const std::string& pattern) { return names::IsExactPattern(pattern); });
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ bool HasWildcards(const WatchFilter& filter) {
 bool MatchesName(const WatchFilter& filter, const std::string& name) {
   return filter.name_patterns.empty() ||
          std::any_of(filter.name_patterns.begin(), filter.name_patterns.end(),
-                     [&](const std::string& pattern) { return MatchesPattern(pattern, name); });
+                     [&](const std::string& pattern) { return names::Matches(pattern, name); });
 }
 
 absl::StatusOr<WatcherId> WatchHub::Add(const WatchFilter& filter, uint64_t after_revision,

@@ -53,7 +53,7 @@ struct WatchHubOptions {
 
 // Which events a watcher wants.
 struct WatchFilter {
-  std::vector<std::string> name_patterns = {};       // name_pattern.h; empty: every channel
+  std::vector<std::string> name_patterns = {};       // proto/names; empty: every channel
   std::optional<std::vector<EventKind>> kinds = {};  // nothing: all
   bool include_schema = false;                       // counts towards max_queue_bytes
 };

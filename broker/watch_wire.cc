@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "broker/convert.h"
-#include "broker/name_pattern.h"
 #include "broker/refusal.h"
 #include "broker/validate.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -41,7 +41,7 @@ absl::StatusOr<WatchPlan> ReadWatchRequest(const v1::WatchRequest& request) {
       .after_revision = request.after_revision(),
       .history_id = request.history_id()};
   for (int i = 0; i < request.name_patterns_size(); ++i) {
-    if (IsNamePattern(request.name_patterns(i))) continue;
+    if (names::IsNamePattern(request.name_patterns(i))) continue;
     violations.push_back({absl::StrCat("name_patterns[", i, "]"), "must be 1 to 128 of [a-z0-9._*?-]"});
   }
   if (request.snapshot() && request.after_revision() != 0) {

@@ -5,16 +5,6 @@
 namespace pylabhub {
 namespace {
 
-constexpr absl::string_view kAnyRun = "*";
-constexpr absl::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789._-";
-constexpr absl::string_view kPatternCharacters = "abcdefghijklmnopqrstuvwxyz0123456789._-*?";
-constexpr size_t kMaxNameBytes = 128;
-
-bool IsMadeOf(absl::string_view text, absl::string_view characters) {
-  return !text.empty() && text.size() <= kMaxNameBytes &&
-         text.find_first_not_of(characters) == absl::string_view::npos;
-}
-
 size_t SharedPrefixBytes(absl::string_view a, absl::string_view b) {
   const size_t limit = std::min(a.size(), b.size());
   return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + limit, b.begin()).first - a.begin());
@@ -30,36 +20,9 @@ size_t LeastSharedBytes(const std::vector<size_t>& shared_bytes, size_t limit) {
 
 }  // namespace
 
-bool IsChannelName(absl::string_view text) { return IsMadeOf(text, kNameCharacters); }
-
-bool IsNamePattern(absl::string_view text) { return IsMadeOf(text, kPatternCharacters); }
-
-bool NameMatches(absl::string_view name, absl::string_view pattern) {
-  size_t n = 0;
-  size_t p = 0;
-  size_t star = absl::string_view::npos;
-  size_t star_n = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      star_n = n;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
-      ++p;
-      ++n;
-    } else if (star != absl::string_view::npos) {
-      // The last star takes one character more; earlier ones need not.
-      p = star + 1;
-      n = ++star_n;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of(kAnyRun, p) == absl::string_view::npos;
-}
-
 bool NameMatchesAny(absl::string_view name, const std::vector<std::string>& patterns) {
   return patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-           return NameMatches(name, pattern);
+           return names::Matches(pattern, name);
          });
 }
 

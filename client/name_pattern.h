@@ -1,4 +1,4 @@
-// Patterns of channel names: `*` stands for any run of characters, `?` for one.
+// Sets of patterns of channel names, as a watcher has them. What one pattern means: proto/names/name_pattern.h.
 //
 // Thread safety: free functions with no shared state.
 #ifndef PYLABHUB_CLIENT_NAME_PATTERN_H_
@@ -10,15 +10,12 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub {
 
-// Whether a channel may have that name: 1 to 128 of [a-z0-9._-]. Whether it is a pattern of such names: also * and ?.
-bool IsChannelName(absl::string_view text);
-bool IsNamePattern(absl::string_view text);
-
-// In time O(name x pattern) at worst.
-bool NameMatches(absl::string_view name, absl::string_view pattern);
+using names::IsChannelName;
+using names::IsNamePattern;
 
 // Whether one of the patterns matches; none match everything, as in a WatchRequest.
 bool NameMatchesAny(absl::string_view name, const std::vector<std::string>& patterns);

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "broker/name_pattern.h"
 #include "tests/broker/registry_fixture.h"
 #include "tests/support/seed.h"
 
@@ -18,50 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 const absl::Time kStart = absl::FromUnixSeconds(1'000'000);
-
-TEST(NamePatternTest, AStarStandsForAnyRunAndAQuestionMarkForOneCharacter) {
-  EXPECT_TRUE(MatchesPattern("a.b", "a.b"));
-  EXPECT_FALSE(MatchesPattern("a.b", "a.bc"));
-  EXPECT_TRUE(MatchesPattern("*", ""));
-  EXPECT_TRUE(MatchesPattern("sensor.*", "sensor."));
-  EXPECT_TRUE(MatchesPattern("sensor.*", "sensor.a.b"));
-  EXPECT_FALSE(MatchesPattern("sensor.*", "sensors"));
-  EXPECT_TRUE(MatchesPattern("*.raw", "cam.1.raw"));
-  EXPECT_FALSE(MatchesPattern("*.raw", "cam.raw.1"));
-  EXPECT_TRUE(MatchesPattern("a*b*c", "a-b-b-c"));
-  EXPECT_FALSE(MatchesPattern("a*b*c", "a-c-b"));
-  EXPECT_TRUE(MatchesPattern("?.?", "a.b"));
-  EXPECT_FALSE(MatchesPattern("?", ""));
-  EXPECT_TRUE(MatchesPattern("**?", "x"));
-}
-
-// The obvious way: every way to spend the stars.
-bool MatchesObviously(absl::string_view pattern, absl::string_view name) {
-  if (pattern.empty()) return name.empty();
-  if (pattern[0] == '*') {
-    return MatchesObviously(pattern.substr(1), name) ||
-           (!name.empty() && MatchesObviously(pattern, name.substr(1)));
-  }
-  return !name.empty() && (pattern[0] == '?' || pattern[0] == name[0]) &&
-         MatchesObviously(pattern.substr(1), name.substr(1));
-}
-
-TEST(NamePatternTest, ItAgreesWithTheObviousWay) {
-  std::mt19937_64 random(testing::Seed());
-  const auto text = [&](absl::string_view letters, size_t max) {
-    std::string made(random() % (max + 1), ' ');
-    for (char& c : made) c = letters[random() % letters.size()];
-    return made;
-  };
-  int matches = 0;
-  for (int i = 0; i < 20'000; ++i) {
-    const std::string pattern = text("ab*?", 6);
-    const std::string name = text("ab", 8);
-    EXPECT_EQ(MatchesPattern(pattern, name), MatchesObviously(pattern, name)) << pattern << " " << name;
-    matches += MatchesPattern(pattern, name) ? 1 : 0;
-  }
-  EXPECT_GT(matches, 1000);
-}
 
 // A hub, events of a directory that is nothing but a number, and watchers.
 class WatchHubTest : public ::testing::Test {
