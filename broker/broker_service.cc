@@ -99,7 +99,7 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
   return desk_.AnswerAndAudit(
       context, method, {{"channel", channel}, {"session", session_id.substr(0, kSessionIdPrefixBytes)}},
       [&](const PeerIdentity& peer) {
-        return body(Caller{peer.name, session_id, context.peer()});
+        return body(Caller{peer.name, session_id, context.peer(), peer.certificate_serial});
       });
 }
 
@@ -218,7 +218,7 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
   return desk_.Answer(*context, "Heartbeat", [&](const PeerIdentity& peer) {
     const std::vector<SessionClaims> claims = FromProto(*request);
     const auto sessions = directory_.RunRenewal([&](ChannelRegistry& registry, absl::Time now) {
-      auto renewed = registry.Heartbeat(peer.name, claims, now);
+      auto renewed = registry.Heartbeat(peer.name, claims, now, peer.certificate_serial);
       response->set_revision(registry.revision());
       return renewed;
     });

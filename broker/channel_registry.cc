@@ -245,13 +245,14 @@ absl::Status ChannelRegistry::ConsumerDeregister(const Caller& caller, absl::str
   if (!session.ok() || record == nullptr || !record->consumers.contains(key)) {
     return RefuseUnregistered(channel_name, consumer_id);
   }
-  EndConsumer(**session, *record, key, now);
+  EndConsumer(**session, *record, key, LeaveReason::kDeregistered, now);
   ForgetClosed(now);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<SessionStatus>> ChannelRegistry::Heartbeat(
-    absl::string_view identity, const std::vector<SessionClaims>& sessions, absl::Time now) {
+    absl::string_view identity, const std::vector<SessionClaims>& sessions, absl::Time now,
+    absl::string_view certificate_serial) {
   Expire(now);
   if (absl::Status status = ValidateHeartbeat(sessions); !status.ok()) return status;
   std::vector<Session*> found;
@@ -263,6 +264,7 @@ absl::StatusOr<std::vector<SessionStatus>> ChannelRegistry::Heartbeat(
   std::vector<SessionStatus> statuses;
   for (size_t i = 0; i < sessions.size(); ++i) {
     Session nobodys;
+    if (found[i] != nullptr) sessions_.NoteCertificate(*found[i], certificate_serial);
     statuses.push_back(Renew(sessions[i], found[i] == nullptr ? nobodys : *found[i], now));
     statuses.back().known = found[i] != nullptr;
   }
@@ -301,6 +303,7 @@ LossReason ChannelRegistry::WhyLost(const ChannelClaim& claim) {
   if (record == nullptr) return LossReason::kUnknownToBroker;
   if (record->state != ChannelState::kClosing) return LossReason::kFenced;
   if (record->close_reason == CloseReason::kClosedByAdmin) return LossReason::kClosedByAdmin;
+  if (record->close_reason == CloseReason::kRevoked) return LossReason::kRevoked;
   // Somebody took it over and is gone again: what the claimant wrote since is nobody's.
   return claim.epoch != 0 && claim.epoch < record->epoch ? LossReason::kFenced : LossReason::kUnknownToBroker;
 }
@@ -370,16 +373,72 @@ SessionView ChannelRegistry::ViewOf(const Session& session) {
 void ChannelRegistry::Expire(absl::Time now) {
   while (std::optional<Session> expired = sessions_.PopExpired(now)) {
     ++lapsed_session_count_;
-    usage_.Add(expired->identity, {.sessions = -1});
-    while (!expired->consumers.empty()) {
-      const auto [channel_name, consumer_id] = *expired->consumers.begin();
-      EndConsumer(*expired, *table_.Find(channel_name), {expired->id, consumer_id}, now);
-    }
-    for (const std::string& name : expired->channels) {
-      table_.Close(*table_.Find(name), CloseReason::kLeaseExpired, now);
-    }
+    EndSession(*std::move(expired), CloseReason::kLeaseExpired, LeaveReason::kLeaseExpired, now);
   }
   ForgetClosed(now);
+}
+
+void ChannelRegistry::EndSession(Session session, CloseReason close_reason, LeaveReason leave_reason,
+                                 absl::Time now) {
+  usage_.Add(session.identity, {.sessions = -1});
+  while (!session.consumers.empty()) {
+    const auto [channel_name, consumer_id] = *session.consumers.begin();
+    EndConsumer(session, *table_.Find(channel_name), {session.id, consumer_id}, leave_reason, now);
+  }
+  for (const std::string& name : session.channels) table_.Close(*table_.Find(name), close_reason, now);
+}
+
+Revoked ChannelRegistry::RevokeSessions(absl::FunctionRef<bool(const SessionHolder&)> is_revoked,
+                                        absl::Time now) {
+  Expire(now);
+  std::vector<std::string> ids;
+  Revoked revoked;
+  for (const auto& [number, session] : sessions_.by_number()) {
+    if (!is_revoked({.identity = session->identity, .certificate_serial = session->certificate_serial}))
+      continue;
+    ids.push_back(session->id);
+    revoked.channels += session->channels.size();
+    revoked.consumers += session->consumers.size();
+  }
+  revoked.sessions = ids.size();
+  for (const std::string& id : ids) {
+    EndSession(sessions_.Remove(id), CloseReason::kRevoked, LeaveReason::kRevoked, now);
+  }
+  ForgetClosed(now);
+  return revoked;
+}
+
+Revoked ChannelRegistry::RevokeChannels(
+    absl::FunctionRef<bool(absl::string_view, absl::string_view)> is_revoked, absl::Time now) {
+  Expire(now);
+  Revoked revoked;
+  for (const auto& [name, kept] : table_.records()) {
+    if (kept.state == ChannelState::kClosing || !is_revoked(kept.producer_identity, name)) continue;
+    Record& record = *table_.Find(name);
+    sessions_.FindAnybodys(record.session_id)->channels.erase(name);
+    table_.Close(record, CloseReason::kRevoked, now);
+    ++revoked.channels;
+  }
+  return revoked;
+}
+
+Revoked ChannelRegistry::RevokeConsumers(
+    absl::FunctionRef<bool(absl::string_view, absl::string_view)> is_revoked, absl::Time now) {
+  Expire(now);
+  Revoked revoked;
+  for (const auto& [name, kept] : table_.records()) {
+    std::vector<ConsumerKey> keys;
+    for (const auto& [key, consumer] : kept.consumers) {
+      if (is_revoked(consumer.identity, name)) keys.push_back(key);
+    }
+    for (const ConsumerKey& key : keys) {
+      EndConsumer(*sessions_.FindAnybodys(key.session_id), *table_.Find(name), key, LeaveReason::kRevoked,
+                  now);
+    }
+    revoked.consumers += keys.size();
+  }
+  ForgetClosed(now);
+  return revoked;
 }
 
 absl::Time ChannelRegistry::NextExpiry() const {
@@ -393,6 +452,7 @@ Session& ChannelRegistry::OpenOrRenew(Session* session, const Caller& caller, ab
   } else {
     sessions_.Renew(*session, now);
   }
+  sessions_.NoteCertificate(*session, caller.certificate_serial);
   session->peer_address = caller.peer_address;
   return *session;
 }
@@ -401,17 +461,18 @@ void ChannelRegistry::ForgetClosed(absl::Time now) {
   while (Record* record = table_.FindForgettable(now)) {
     while (!record->consumers.empty()) {
       const ConsumerKey key = record->consumers.begin()->first;
-      EndConsumer(*sessions_.FindAnybodys(key.session_id), *record, key, now);
+      EndConsumer(*sessions_.FindAnybodys(key.session_id), *record, key, LeaveReason::kChannelRemoved, now);
     }
     usage_.Add(record->producer_identity, -UsageOf(*record->spec));
     table_.Remove(*record, now);
   }
 }
 
-void ChannelRegistry::EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now) {
+void ChannelRegistry::EndConsumer(Session& session, Record& record, const ConsumerKey& key,
+                                  LeaveReason reason, absl::Time now) {
   session.consumers.erase({record.spec->name, key.consumer_id});
   usage_.Add(session.identity, {.consumers = -1});
-  table_.Leave(record, key, now);
+  table_.Leave(record, key, reason, now);
 }
 
 ChannelView ChannelRegistry::ViewOf(const Record& record) {

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -85,6 +86,20 @@ struct SessionPage {
   bool has_more = false;
 };
 
+// Whose a session is.
+struct SessionHolder {
+  absl::string_view identity = {};
+  // Of the certificate that spoke for the session last; empty if that is not known.
+  absl::string_view certificate_serial = {};
+};
+
+// What a revocation ended.
+struct Revoked {
+  uint64_t sessions = 0;
+  uint64_t channels = 0;
+  uint64_t consumers = 0;
+};
+
 class ChannelRegistry {
  public:
   explicit ChannelRegistry(const RegistryOptions& options)
@@ -139,10 +154,12 @@ class ChannelRegistry {
                                   absl::string_view consumer_id, absl::Time now);
 
   // Renews the leases of `sessions`, makes their pending channels ready (those claimed, or all if a session
-  // claims nothing), and says what of the claims the broker does not know. All sessions, or none.
+  // claims nothing), and says what of the claims the broker does not know. All sessions, or none. The certificate
+  // speaks for them from now on; an empty serial is not stated.
   absl::StatusOr<std::vector<SessionStatus>> Heartbeat(absl::string_view identity,
                                                        const std::vector<SessionClaims>& sessions,
-                                                       absl::Time now);
+                                                       absl::Time now,
+                                                       absl::string_view certificate_serial = "");
 
   ChannelPage List(const ListQuery& query, absl::Time now);
 
@@ -153,6 +170,21 @@ class ChannelRegistry {
   //   CHANNEL_NOT_FOUND  no such channel
   //   STALE_EPOCH        it has another epoch
   absl::StatusOr<ChannelView> CloseChannel(absl::string_view name, uint64_t epoch, absl::Time now);
+
+  // Takes from those who may not hold it any more what they hold, at once: channels close with kRevoked and are
+  // remembered for their producer's next Heartbeat, at most for closing_ttl; consumers leave with kRevoked. Whether
+  // they may come back is not the registry's to decide.
+  //
+  // Ends each session whose holder is revoked, with all that it holds.
+  Revoked RevokeSessions(absl::FunctionRef<bool(const SessionHolder& holder)> is_revoked, absl::Time now);
+  // Closes each pending or ready channel of which this is true.
+  Revoked RevokeChannels(
+      absl::FunctionRef<bool(absl::string_view producer_identity, absl::string_view channel_name)> is_revoked,
+      absl::Time now);
+  // Ends each consumer of which this is true; its session goes on.
+  Revoked RevokeConsumers(
+      absl::FunctionRef<bool(absl::string_view consumer_identity, absl::string_view channel_name)> is_revoked,
+      absl::Time now);
 
   // In the order of their numbers. A page is shorter where sessions hold much.
   SessionPage ListSessions(const SessionQuery& query, absl::Time now);
@@ -197,7 +229,9 @@ class ChannelRegistry {
   Session& SessionOfKept(const std::string& id, const std::string& identity, absl::Time now);
   LossReason WhyLost(const ChannelClaim& claim);
   SessionView ViewOf(const Session& session);
-  void EndConsumer(Session& session, Record& record, const ConsumerKey& key, absl::Time now);
+  void EndSession(Session session, CloseReason close_reason, LeaveReason leave_reason, absl::Time now);
+  void EndConsumer(Session& session, Record& record, const ConsumerKey& key, LeaveReason reason,
+                   absl::Time now);
   void ForgetClosed(absl::Time now);
   ChannelView ViewOf(const Record& record);
 

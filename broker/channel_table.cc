@@ -3,10 +3,11 @@
 namespace pylabhub::broker {
 namespace {
 
-// Whether nobody has to be told any more: consumers by their next look, and the producer of a channel that an
-// administrator closed by its next Heartbeat.
+// Whether nobody has to be told any more: consumers by their next look, and by its next Heartbeat the producer of a
+// channel that was taken from it.
 bool IsToBeForgotten(const ChannelTable::Record& closing) {
-  return closing.consumers.empty() && closing.close_reason != CloseReason::kClosedByAdmin;
+  return closing.consumers.empty() && closing.close_reason != CloseReason::kClosedByAdmin &&
+         closing.close_reason != CloseReason::kRevoked;
 }
 
 }  // namespace
@@ -62,7 +63,7 @@ void ChannelTable::Join(Record& record, ConsumerKey key, ConsumerView consumer, 
   Emit(EventKind::kConsumerJoined, record, now, &joined);
 }
 
-void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now) {
+void ChannelTable::Leave(Record& record, const ConsumerKey& key, LeaveReason reason, absl::Time now) {
   const auto found = record.consumers.find(key);
   changes_.push_back(
       {ConsumerKeyOf(record.spec->name, found->first.session_id, found->first.consumer_id), RemovedRecord{}});
@@ -70,6 +71,7 @@ void ChannelTable::Leave(Record& record, const ConsumerKey& key, absl::Time now)
   record.consumers.erase(found);
   if (record.state == ChannelState::kClosing && IsToBeForgotten(record)) SetForgetTime(record, now);
   Emit(EventKind::kConsumerLeft, record, now, &left);
+  events_.back().leave_reason = reason;
 }
 
 ChannelTable::Record* ChannelTable::FindForgettable(absl::Time now) {

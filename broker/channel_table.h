@@ -78,9 +78,9 @@ class ChannelTable {
   void Join(Record& record, ConsumerKey key, ConsumerView consumer, absl::Time now);
 
   // Of a consumer that is there.
-  void Leave(Record& record, const ConsumerKey& key, absl::Time now);
+  void Leave(Record& record, const ConsumerKey& key, LeaveReason reason, absl::Time now);
 
-  // A closing channel that is to be forgotten: nobody consumes it (and no administrator closed it), or its time has
+  // A closing channel that is to be forgotten: nobody consumes it (and its producer need not be told), or its time has
   // come. Null if there is
   // none.
   Record* FindForgettable(absl::Time now);

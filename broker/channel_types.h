@@ -15,9 +15,10 @@ namespace pylabhub::broker {
 
 // Who calls, and for which of its sessions.
 struct Caller {
-  std::string identity;           // from the client certificate
-  std::string session_id;         // as the client made it
-  std::string peer_address = {};  // where it calls from, for people
+  std::string identity;                 // from the client certificate
+  std::string session_id;               // as the client made it
+  std::string peer_address = {};        // where it calls from, for people
+  std::string certificate_serial = {};  // as in proto/tls/identity.h; empty: not stated
 };
 
 enum class MemoryKind { kUnstated, kNamed, kHandedOver };
@@ -104,7 +105,7 @@ struct SessionClaims {
   std::vector<ConsumerClaim> consumers = {};
 };
 
-enum class LossReason { kUnknownToBroker, kFenced, kClosedByAdmin };
+enum class LossReason { kUnknownToBroker, kFenced, kClosedByAdmin, kRevoked };
 
 struct LostChannel {
   ChannelClaim claim = {};
@@ -131,6 +132,9 @@ enum class EventKind {
   kSchemaChanged,
 };
 
+// Why a consumer is one no more.
+enum class LeaveReason { kNone, kDeregistered, kLeaseExpired, kChannelRemoved, kRevoked };
+
 // One change of the directory. Each has its own revision, one more than the change before. Cheap to keep: what
 // is large is shared.
 struct Event {
@@ -140,6 +144,7 @@ struct Event {
   ChannelView channel = {};  // after the change
   // kConsumerJoined and kConsumerLeft; else null.
   std::shared_ptr<const ConsumerView> consumer = nullptr;
+  LeaveReason leave_reason = LeaveReason::kNone;  // kConsumerLeft
 };
 
 }  // namespace pylabhub::broker

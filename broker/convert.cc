@@ -22,7 +22,7 @@ constexpr size_t kFieldHeaderBytes = 6;
 static_assert(static_cast<int>(MemoryKind::kHandedOver) == v1::SHARED_MEMORY_KIND_HANDED_OVER);
 static_assert(static_cast<int>(ChannelState::kClosing) + 1 == v1::CHANNEL_STATE_CLOSING);
 static_assert(static_cast<int>(CloseReason::kRevoked) == v1::CLOSE_REASON_REVOKED);
-static_assert(static_cast<int>(LossReason::kClosedByAdmin) + 1 == v1::LOSS_REASON_CLOSED_BY_ADMIN);
+static_assert(static_cast<int>(LossReason::kRevoked) + 1 == v1::LOSS_REASON_REVOKED);
 
 SharedMemory FromProto(const v1::SharedMemory& memory) {
   // A kind from a newer client is kept as unstated: this broker hands nothing over.

@@ -50,6 +50,22 @@ absl::string_view NameOf(CloseReason reason) {
   return "unknown";
 }
 
+absl::string_view NameOf(LeaveReason reason) {
+  switch (reason) {
+    case LeaveReason::kNone:
+      return "";
+    case LeaveReason::kDeregistered:
+      return "deregistered";
+    case LeaveReason::kLeaseExpired:
+      return "lease_expired";
+    case LeaveReason::kChannelRemoved:
+      return "channel_removed";
+    case LeaveReason::kRevoked:
+      return "revoked";
+  }
+  return "unknown";
+}
+
 LogRecord RecordOf(const Event& event) {
   LogRecord record = {.event = std::string(NameOf(event.kind)),
                       .fields = {{"channel", event.channel.spec->name},
@@ -63,6 +79,9 @@ LogRecord RecordOf(const Event& event) {
     record.fields.emplace_back("consumer", event.consumer->identity);
     record.fields.emplace_back("consumer_id", event.consumer->spec.consumer_id);
     record.fields.emplace_back("consumer_count", absl::StrCat(event.channel.consumer_count));
+  }
+  if (event.leave_reason != LeaveReason::kNone) {
+    record.fields.emplace_back("left", NameOf(event.leave_reason));
   }
   return record;
 }

@@ -23,7 +23,8 @@ absl::StatusOr<std::shared_ptr<const PeerIdentity>> Read(absl::string_view certi
   }
   const auto summary = tls::Summarize(certificate_pem);
   if (!summary.ok()) return Refuse(Reason::kNoIdentity, summary.status().message());
-  return std::make_shared<const PeerIdentity>(PeerIdentity{*std::move(name), summary->expire_time});
+  return std::make_shared<const PeerIdentity>(
+      PeerIdentity{*std::move(name), summary->expire_time, summary->serial});
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace pylabhub::broker {
 struct PeerIdentity {
   std::string name;
   absl::Time certificate_expire_time;
+  std::string certificate_serial = {};  // as in proto/tls/identity.h
 };
 
 // Reads certificates, and remembers what it read: a connection makes many calls with one certificate.

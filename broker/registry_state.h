@@ -23,6 +23,7 @@ struct SessionRecord {
   std::string id = {};
   std::string identity = {};
   absl::Time create_time = absl::InfinitePast();
+  std::string certificate_serial = {};  // of the certificate that spoke for it last; empty: not known
 };
 
 struct ChannelRecord {

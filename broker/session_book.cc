@@ -28,7 +28,10 @@ Session* SessionBook::FindAnybodys(absl::string_view session_id) {
 }
 
 Session& SessionBook::Open(const Caller& caller, absl::Time now) {
-  SessionRecord record = {.id = caller.session_id, .identity = caller.identity, .create_time = now};
+  SessionRecord record = {.id = caller.session_id,
+                          .identity = caller.identity,
+                          .create_time = now,
+                          .certificate_serial = caller.certificate_serial};
   changes_.push_back({SessionKeyOf(record.id), record});
   return Restore(std::move(record), now);
 }
@@ -37,12 +40,23 @@ Session& SessionBook::Restore(SessionRecord kept, absl::Time now) {
   Session& session = sessions_[kept.id];
   session.id = std::move(kept.id);
   session.identity = std::move(kept.identity);
+  session.certificate_serial = std::move(kept.certificate_serial);
   session.number = ++last_number_;
   by_number_.emplace(session.number, &session);
   session.create_time = kept.create_time;
   session.renew_time = now;
   SetExpiry(session, now + lease_ttl_);
   return session;
+}
+
+void SessionBook::NoteCertificate(Session& session, absl::string_view certificate_serial) {
+  if (certificate_serial.empty() || session.certificate_serial == certificate_serial) return;
+  session.certificate_serial = std::string(certificate_serial);
+  changes_.push_back(
+      {SessionKeyOf(session.id), SessionRecord{.id = session.id,
+                                               .identity = session.identity,
+                                               .create_time = session.create_time,
+                                               .certificate_serial = session.certificate_serial}});
 }
 
 void SessionBook::Renew(Session& session, absl::Time now) {
@@ -60,13 +74,17 @@ void SessionBook::SetExpiry(Session& session, absl::Time time) {
 std::optional<Session> SessionBook::PopExpired(absl::Time now) {
   if (NextExpiry() <= now && NextExpiry() > may_end_until_) HoldIfTooMany();
   if (NextExpiry() > now) return std::nullopt;
-  const auto found = sessions_.find(by_expiry_.begin()->second);
-  by_expiry_.erase(by_expiry_.begin());
+  return Remove(by_expiry_.begin()->second);
+}
+
+Session SessionBook::Remove(absl::string_view session_id) {
+  const auto found = sessions_.find(session_id);
+  by_expiry_.erase({found->second.lease_expire_time, found->second.id});
   by_number_.erase(found->second.number);
-  Session expired = std::move(found->second);
+  Session removed = std::move(found->second);
   sessions_.erase(found);
-  changes_.push_back({SessionKeyOf(expired.id), RemovedRecord{}});
-  return expired;
+  changes_.push_back({SessionKeyOf(removed.id), RemovedRecord{}});
+  return removed;
 }
 
 void SessionBook::HoldIfTooMany() {

@@ -32,6 +32,8 @@ struct Session {
   uint64_t number = 0;
   std::string id;
   std::string identity;
+  // Of the certificate that spoke for it last; empty if that is not known.
+  std::string certificate_serial;
   // Where it registered from last, for people; empty after a restart of the broker.
   std::string peer_address;
   absl::Time create_time;
@@ -69,12 +71,18 @@ class SessionBook {
   // Puts back a session that is not there, with a lease over [now, now + lease_ttl). No change.
   Session& Restore(SessionRecord kept, absl::Time now);
 
+  // Remembers which certificate speaks for the session. An empty serial changes nothing.
+  void NoteCertificate(Session& session, absl::string_view certificate_serial);
+
   // Lets the lease end at now + lease_ttl.
   void Renew(Session& session, absl::Time now);
 
   // Removes the session whose lease ended first, if one ended at or before `now`. To be called until it
   // returns nothing.
   std::optional<Session> PopExpired(absl::Time now);
+
+  // Removes a session that is there.
+  Session Remove(absl::string_view session_id);
 
   // When the next lease ends; InfiniteFuture if there is none.
   absl::Time NextExpiry() const;

@@ -20,6 +20,7 @@ constexpr int kFirstKind = v1::WATCH_EVENT_KIND_CHANNEL_PENDING;
 constexpr int kLastKind = v1::WATCH_EVENT_KIND_SCHEMA_CHANGED;
 static_assert(static_cast<int>(EventKind::kChannelPending) == 0);
 static_assert(static_cast<int>(EventKind::kSchemaChanged) + kFirstKind == kLastKind);
+static_assert(static_cast<int>(LeaveReason::kRevoked) == v1::CONSUMER_LEAVE_REASON_REVOKED);
 
 grpc::Slice ToSlice(const google::protobuf::MessageLite& message) {
   std::string bytes;
@@ -68,6 +69,7 @@ v1::WatchEvent ToProto(const Event& event, bool include_schema, bool coalesced) 
   *out.mutable_channel() = ToProto(event.channel, include_schema);
   if (event.consumer != nullptr) *out.mutable_consumer() = ToProto(*event.consumer);
   out.set_coalesced(coalesced);
+  out.set_leave_reason(static_cast<v1::ConsumerLeaveReason>(event.leave_reason));
   return out;
 }
 

@@ -115,7 +115,7 @@ struct Claims {
   bool empty() const { return channels.empty() && consumers.empty(); }
 };
 
-enum class LossReason { kUnknownToBroker, kFenced, kClosedByAdmin };
+enum class LossReason { kUnknownToBroker, kFenced, kClosedByAdmin, kRevoked };
 
 struct LostChannel {
   std::string name = {};

@@ -24,6 +24,10 @@ absl::Status WhyLost(const LostChannel& lost) {
     return absl::AbortedError(
         absl::StrCat("fenced: another registration took channel '", lost.name, "' over; stop writing to it"));
   }
+  if (lost.reason == LossReason::kRevoked) {
+    return absl::PermissionDeniedError(absl::StrCat("revoked: this producer has lost the right to channel '",
+                                                    lost.name, "'; stop writing to it"));
+  }
   return absl::CancelledError(absl::StrCat("an administrator closed channel '", lost.name, "'"));
 }
 

@@ -22,7 +22,7 @@ enum class MessengerEventKind {
   kChannelBack,
   // A channel or consumer that this Messenger registered is no longer its own, and will not be registered
   // again: another producer took it (`status` says FENCED in words, or CHANNEL_HELD), an administrator
-  // closed it, or the broker refused it after a restart. A producer should stop.
+  // closed it, this process lost the right to it (PERMISSION_DENIED), or the broker refused it after a restart. A producer should stop.
   kRegistrationLost,
   // A broker that had forgotten a channel or consumer (it was restarted, or out of reach for longer than
   // the lease) knows it again.

@@ -162,6 +162,8 @@ LossReason FromWire(v1::LossReason reason) {
       return LossReason::kFenced;
     case v1::LOSS_REASON_CLOSED_BY_ADMIN:
       return LossReason::kClosedByAdmin;
+    case v1::LOSS_REASON_REVOKED:
+      return LossReason::kRevoked;
     default:
       return LossReason::kUnknownToBroker;
   }

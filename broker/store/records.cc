@@ -53,6 +53,7 @@ std::string Encode(const SessionRecord& record) {
   session.set_id(record.id);
   session.set_identity(record.identity);
   session.set_create_time_unix_ns(ToUnixNanos(record.create_time));
+  session.set_certificate_serial(record.certificate_serial);
   return session.SerializeAsString();
 }
 
@@ -107,7 +108,8 @@ bool AddSession(const std::string& bytes, RegistryState& state) {
   if (!session.ParseFromString(bytes)) return false;
   state.sessions.push_back({.id = session.id(),
                             .identity = session.identity(),
-                            .create_time = absl::FromUnixNanos(session.create_time_unix_ns())});
+                            .create_time = absl::FromUnixNanos(session.create_time_unix_ns()),
+                            .certificate_serial = session.certificate_serial()});
   return true;
 }
 

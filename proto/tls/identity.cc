@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/tls/openssl_pointers.h"
+#include "proto/tls/serial.h"
 
 namespace pylabhub::tls {
 namespace {
@@ -148,6 +149,7 @@ absl::StatusOr<CertificateSummary> Summarize(absl::string_view certificate_pem) 
       .issuer = NameText(X509_get_issuer_name(certificate->get())),
       .not_before = *not_before,
       .expire_time = *expire_time,
+      .serial = SerialText(X509_get0_serialNumber(certificate->get())),
   };
 }
 

@@ -39,6 +39,7 @@ struct CertificateSummary {
   std::string issuer;    // RFC 2253
   absl::Time not_before;
   absl::Time expire_time;
+  std::string serial;  // as in serial.h
 };
 
 // Errors:

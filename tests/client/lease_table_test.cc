@@ -114,6 +114,14 @@ TEST_F(LeaseTableTest, FencedAndClosedChannelsAreGivenUpAndTold) {
   EXPECT_FALSE(table_.Keeps("a"));
 }
 
+TEST_F(LeaseTableTest, ARevokedChannelIsGivenUpAsDenied) {
+  HoldChannel("a");
+  Apply({.lost_channels = {{.name = "a", .epoch = 1, .reason = LossReason::kRevoked}}});
+  ASSERT_THAT(EventKinds(), ElementsAre(MessengerEventKind::kRegistrationLost));
+  EXPECT_EQ(events_[0].status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(table_.Keeps("a"));
+}
+
 TEST_F(LeaseTableTest, UnreachableBrokerIsTriedAgainEverMoreSlowlyUpToTheLimit) {
   HoldChannel("a");
   Apply({.session_known = false});

@@ -69,6 +69,7 @@ TEST_F(IdentityTest, SummaryTellsNamesAndDates) {
   EXPECT_EQ(summary->issuer, "CN=test CA");
   EXPECT_EQ(summary->not_before, validity.not_before);
   EXPECT_EQ(summary->expire_time, validity.expire_time);
+  EXPECT_THAT(summary->serial, ::testing::MatchesRegex("[1-9a-f][0-9a-f]+"));
 }
 
 }  // namespace
