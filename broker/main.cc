@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "broker/embedded_broker.h"
 #include "broker/flags.h"
+#include "broker/health_command.h"
 #include "broker/log.h"
 #include "broker/server_certificates.h"
 #include "broker/store_command.h"
@@ -136,6 +137,7 @@ int Run(const Settings& settings) {
 
 int main(int argc, char** argv) {
   if (const auto exit_code = pylabhub::broker::RunStoreCommand(argc, argv)) return *exit_code;
+  if (const auto exit_code = pylabhub::broker::RunHealthCommand(argc, argv)) return *exit_code;
   const auto flags = pylabhub::broker::ParseFlags(argc, argv);
   if (const auto* exit_code = std::get_if<pylabhub::broker::ExitCode>(&flags)) return exit_code->value;
   return pylabhub::broker::Run(std::get<pylabhub::broker::Settings>(flags));

@@ -108,6 +108,28 @@ TEST(MainTest, ASecondBrokerOnOnePortEndsWithAClearError) {
   EXPECT_TRUE(CallWith(target, folder / "certs").ok());
 }
 
+TEST(MainTest, HealthSaysWhetherABrokerServesAndWhyNot) {
+  const TempFolder folder;
+  const std::string certs = "--certs=" + (folder / "certs");
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path()});
+  const std::string target = TargetOf(broker);
+  Program serving({kBroker, "health", target, certs});
+  EXPECT_EQ(serving.Wait(), 0) << serving.errors();
+
+  ASSERT_TRUE(tls::CreateCertificateSet(folder / "others").ok());
+  Program stranger({kBroker, "health", target, "--certs=" + (folder / "others")});
+  EXPECT_EQ(stranger.Wait(), 1);
+  EXPECT_THAT(stranger.errors(), HasSubstr(target));
+
+  broker.Signal(SIGTERM);
+  ASSERT_EQ(broker.Wait(), 0);
+  Program gone({kBroker, "health", target, certs});
+  EXPECT_EQ(gone.Wait(), 1);
+  EXPECT_THAT(gone.errors(), HasSubstr("error: " + target));
+  Program nonsense({kBroker, "health", "--sert=x"});
+  EXPECT_EQ(nonsense.Wait(), 2);
+}
+
 TEST(MainTest, GivenCertificatesAreUsedAndNoneAreMade) {
   const TempFolder folder;
   ASSERT_TRUE(tls::CreateCertificateSet(folder / "site").ok());
