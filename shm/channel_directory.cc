@@ -34,7 +34,7 @@ NamedChannel Describe(const ChannelFiles& files) {
   found.producer_pid = segment->data_view.producer_pid;
   found.consumer_count = segment->CountLivingConsumers();
   found.committed_slots = header.progress.head.load(std::memory_order_relaxed);
-  found.segment_bytes = segment->data.bytes().size() + segment->control.bytes().size();
+  found.segment_bytes = segment->data.bytes().size() + segment->control.bytes();
   found.config = std::move(segment->data_view.config);
   return found;
 }

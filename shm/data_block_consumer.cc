@@ -65,8 +65,8 @@ class DataBlockConsumer::State final : public Waitable {
     Detach(std::move(attachment_));
   }
 
-  absl::Status OpenSealed(const SegmentDescriptors& descriptors) {
-    return Attach(OpenSealedSegment(descriptors, Access::kReadWrite), NewApplicant());
+  absl::Status OpenSealed(const ConsumerDescriptors& descriptors) {
+    return Attach(OpenSealedSegment(descriptors), NewApplicant());
   }
 
   // Attaches to the current segment, waiting for it as long as the options say.
@@ -100,9 +100,9 @@ class DataBlockConsumer::State final : public Waitable {
         absl::StrCat("channel '", channel(), "' has no new producer yet; call Follow again"));
   }
 
-  absl::Status Follow(const SegmentDescriptors& successor) {
+  absl::Status Follow(const ConsumerDescriptors& successor) {
     if (absl::Status status = CheckProducerGone(); !status.ok()) return status;
-    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(successor, Access::kReadWrite);
+    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(successor);
     if (!segment.ok()) return segment.status();
     const DataView& own = attachment_->segment.data_view;
     const DataView& next = segment->data_view;
@@ -371,7 +371,7 @@ absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::Open(absl:
 }
 
 absl::StatusOr<std::unique_ptr<DataBlockConsumer>> DataBlockConsumer::OpenSealed(
-    const SegmentDescriptors& descriptors, const ConsumerOptions& options) {
+    const ConsumerDescriptors& descriptors, const ConsumerOptions& options) {
   if (absl::Status status = options.Validate(); !status.ok()) return status;
   auto state = std::make_unique<State>(std::nullopt, options);
   if (absl::Status status = state->OpenSealed(descriptors); !status.ok()) return status;
@@ -441,7 +441,7 @@ absl::Status DataBlockConsumer::Follow(absl::Duration timeout) {
   return state_->Follow(timeout);
 }
 
-absl::Status DataBlockConsumer::Follow(const SegmentDescriptors& successor) {
+absl::Status DataBlockConsumer::Follow(const ConsumerDescriptors& successor) {
   if (state_->forked())
     return absl::FailedPreconditionError("the consumer belongs to the parent of this process");
   Require(!state_->reader().holding(), "a ReadSlot outlives the segment that Follow leaves");
@@ -467,6 +467,7 @@ const SegmentId& DataBlockConsumer::segment_id() const {
   return state_->attachment().segment.data_view.segment_id;
 }
 
+uint32_t DataBlockConsumer::place() const { return state_->attachment().membership.place; }
 const std::string& DataBlockConsumer::group() const { return state_->group(); }
 
 ConsumerStats DataBlockConsumer::Stats() const {

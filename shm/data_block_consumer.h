@@ -72,8 +72,8 @@ class DataBlockConsumer {
   // options.open_timeout mean nothing here.
   //
   // Errors: those of Open but kNotFound. Descriptors that are not a sealed segment's are kFailedPrecondition, before
-  // anything of them is mapped.
-  static absl::StatusOr<std::unique_ptr<DataBlockConsumer>> OpenSealed(const SegmentDescriptors& descriptors,
+  // anything of them is mapped; so is a part that is another group's, or was replaced meanwhile.
+  static absl::StatusOr<std::unique_ptr<DataBlockConsumer>> OpenSealed(const ConsumerDescriptors& descriptors,
                                                                        const ConsumerOptions& options = {});
 
   ~DataBlockConsumer();
@@ -117,7 +117,7 @@ class DataBlockConsumer {
   //
   // Errors: kFailedPrecondition (the producer is not gone, the segment does not follow this one, or has another schema),
   //         and those of OpenSealed.
-  absl::Status Follow(const SegmentDescriptors& successor);
+  absl::Status Follow(const ConsumerDescriptors& successor);
 
   // True while the producer lives and has not closed the channel. A system call.
   bool ProducerIsAlive() const;
@@ -127,6 +127,9 @@ class DataBlockConsumer {
   const Schema& schema() const { return config().schema; }
   const SchemaHash& schema_hash() const;
   const SegmentId& segment_id() const;
+  // The number of its place, which it keeps from segment to segment. Where memory is handed over and there are no groups, that of
+  // its part.
+  uint32_t place() const;
   // The group that it is in; empty if in none.
   const std::string& group() const;
   ConsumerStats Stats() const;

@@ -2,17 +2,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <optional>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "shm/channel/anchor.h"
 #include "shm/channel/channel_files.h"
 #include "shm/channel/invariant.h"
 #include "shm/channel/kept_places.h"
 #include "shm/channel/named_segment.h"
+#include "shm/channel/part_supply.h"
 #include "shm/channel/patience.h"
 #include "shm/channel/sealed_segment.h"
 #include "shm/channel/succession.h"
@@ -22,6 +24,7 @@
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
 #include "shm/os/kernel_lock.h"
+#include "shm/part_plan.h"
 #include "shm/ring/consumer_roster.h"
 #include "shm/ring/zone.h"
 
@@ -36,7 +39,7 @@ absl::StatusOr<std::vector<OpenedSegment>> OpenChain(const ChannelConfig& config
                                                      std::span<const SegmentDescriptors> descriptors) {
   std::vector<OpenedSegment> chain;
   for (const SegmentDescriptors& predecessor : descriptors) {
-    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(predecessor, Access::kReadOnly);
+    absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(predecessor);
     if (!segment.ok()) return segment.status();
     const DataView& view = segment->data_view;
     const bool follows = chain.empty() || view.predecessor_id == chain.back().data_view.segment_id;
@@ -56,29 +59,95 @@ absl::StatusOr<std::vector<OpenedSegment>> OpenChain(const ChannelConfig& config
   return chain;
 }
 
-}  // namespace
+std::vector<ControlView> ViewsOf(const Control& control) {
+  std::vector<ControlView> views;
+  for (const ControlPart& part : control.parts) views.push_back(part.view);
+  return views;
+}
 
-// Where a channel's consumers find its segment.
+// The segment as its successor needs it: with the parts at which somebody sits, and those of groups, which may have slots left.
+absl::StatusOr<OpenedSegment> OpenOwn(const SegmentDescriptors& descriptors, const ChannelConfig& config) {
+  const std::vector<PartPlan> plan = PlanParts(config);
+  SegmentDescriptors wanted;
+  wanted.parts.resize(descriptors.parts.size());
+  const std::pair<const UniqueFd*, UniqueFd*> both[] = {{&descriptors.data, &wanted.data},
+                                                        {&descriptors.bell, &wanted.bell}};
+  const auto copy = [](const UniqueFd& from, UniqueFd& to) {
+    absl::StatusOr<UniqueFd> duplicate = DuplicateDescriptor(from);
+    if (duplicate.ok()) to = *std::move(duplicate);
+    return duplicate.status();
+  };
+  for (const auto& [from, to] : both) {
+    if (absl::Status status = copy(*from, *to); !status.ok()) return status;
+  }
+  for (size_t i = 0; i < plan.size(); ++i) {
+    if (plan[i].group == 0 && !AnyByteIsLocked(descriptors.parts[i].get())) continue;
+    if (absl::Status status = copy(descriptors.parts[i], wanted.parts[i]); !status.ok()) return status;
+  }
+  return OpenSealedSegment(wanted);
+}
+
+ProducerStats StatsOf(const ProducerProgress& progress) {
+  const auto read = [](const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {.committed_slots = read(progress.head),
+          .committed_bytes = read(progress.committed_bytes),
+          .aborted_slots = read(progress.aborted_slots),
+          .waits = read(progress.waits),
+          .blocked = absl::Nanoseconds(read(progress.blocked_ns)),
+          .wakes = read(progress.wakes),
+          .evicted_consumers = read(progress.evicted_consumers),
+          .dropped_backlogs = read(progress.dropped_backlogs),
+          .cut_off_consumers = read(progress.cut_off_consumers),
+          .invalid_peer_values = read(progress.invalid_peer_values)};
+}
+
+ProducerStats SumOf(const ProducerStats& a, const ProducerStats& b) {
+  return {.committed_slots = a.committed_slots + b.committed_slots,
+          .committed_bytes = a.committed_bytes + b.committed_bytes,
+          .aborted_slots = a.aborted_slots + b.aborted_slots,
+          .waits = a.waits + b.waits,
+          .blocked = a.blocked + b.blocked,
+          .wakes = a.wakes + b.wakes,
+          .evicted_consumers = a.evicted_consumers + b.evicted_consumers,
+          .dropped_backlogs = a.dropped_backlogs + b.dropped_backlogs,
+          .cut_off_consumers = a.cut_off_consumers + b.cut_off_consumers,
+          .invalid_peer_values = a.invalid_peer_values + b.invalid_peer_values};
+}
+
+absl::Status HasName(const ChannelConfig& config) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "channel '", config.channel, "' has a name: it has no parts that could be handed over or renewed"));
+}
+
+// Where a named channel's consumers find its segment.
 struct NamedHome {
   ChannelFiles files;
   std::optional<Anchor> anchor;
 };
-using Home = std::variant<NamedHome, SegmentDescriptors>;
 
+}  // namespace
+
+// Of one segment: everything that is replaced when the producer moves on.
 class DataBlockProducer::State {
  public:
-  State(ChannelConfig config, const WaitOptions& wait, Home home, CreatedSegment segment,
-        Succession succession, const SegmentId& segment_id, const SegmentId& predecessor_id)
+  // Has a name (`home`), or is handed over (`supply`, which must outlive it).
+  State(ChannelConfig config, const WaitOptions& wait, std::optional<NamedHome> home,
+        const PartSupply* supply, CreatedSegment segment, Succession succession, const SegmentId& segment_id,
+        const SegmentId& predecessor_id)
       : config_(std::move(config)),
         wait_(wait),
         home_(std::move(home)),
+        supply_(supply),
         segment_(std::move(segment)),
         segment_id_(segment_id),
         predecessor_id_(predecessor_id),
-        roster_(segment_.control_view, config_.max_pins,
-                [this](uint32_t place) { return ConsumerLives(place); }),
+        roster_(ViewsOf(segment_.control), segment_.control.bell_word(), config_.max_pins,
+                [this](uint32_t place) { return segment_.control.ConsumerLives(place); }),
         writer_(segment_.data_segment, config_, roster_),
-        kept_places_(config_, std::move(succession), segment_, roster_) {
+        kept_places_(config_, std::move(succession), segment_, roster_),
+        has_chores_(supply_ != nullptr || !kept_places_.empty()) {
     if (config_.zone_bytes != 0) zone_.emplace(segment_.data_segment);
   }
 
@@ -92,11 +161,10 @@ class DataBlockProducer::State {
     const Mapping data = std::move(segment_.data);
     UnlockByte(data.fd(), kProducerLockByte);
     PYLABHUB_CRASH_POINT("producer.end.unlocked");
-    auto* named = std::get_if<NamedHome>(&home_);
-    if (named == nullptr) return;
-    named->anchor.reset();
+    if (!home_.has_value()) return;
+    home_->anchor.reset();
     PYLABHUB_CRASH_POINT("producer.end.anchor_given_back");
-    LeaveChannel(named->files, segment_id_);
+    LeaveChannel(home_->files, segment_id_);
     PYLABHUB_CRASH_POINT("producer.end.left");
   }
 
@@ -104,16 +172,15 @@ class DataBlockProducer::State {
     PYLABHUB_CRASH_POINT("producer.publish.begun");
     segment_.Publish();
     PYLABHUB_CRASH_POINT("producer.publish.segment_published");
-    if (auto* named = std::get_if<NamedHome>(&home_)) named->anchor->Publish(segment_id_);
+    if (home_.has_value()) home_->anchor->Publish(segment_id_);
     PYLABHUB_CRASH_POINT("producer.publish.anchor_published");
   }
 
   // Removes what earlier producers left and nobody uses.
   void RemoveAbandonedSegments() const {
-    const auto* named = std::get_if<NamedHome>(&home_);
-    if (named == nullptr) return;
-    for (const SegmentId& id : named->files.ListSegments()) {
-      if (id != segment_id_ && IsAbandoned(named->files, id)) named->files.RemoveSegment(id);
+    if (!home_.has_value()) return;
+    for (const SegmentId& id : home_->files.ListSegments()) {
+      if (id != segment_id_ && IsAbandoned(home_->files, id)) home_->files.RemoveSegment(id);
     }
   }
 
@@ -124,11 +191,37 @@ class DataBlockProducer::State {
   const ChannelConfig& config() const { return config_; }
   const SegmentId& segment_id() const { return segment_id_; }
   const SegmentId& predecessor_id() const { return predecessor_id_; }
-  const SegmentDescriptors* descriptors() const { return std::get_if<SegmentDescriptors>(&home_); }
+  const WaitOptions& wait() const { return wait_; }
   const DataHeader& header() const { return *segment_.data_segment.header; }
 
-  // Gives up places that were kept for consumers which have come, died, or taken too long.
-  void SettleHeirsIfDue() { kept_places_.SettleIfDue(writer_.next_sequence()); }
+  // True if DoChores has something to do.
+  bool has_chores() const { return has_chores_; }
+  void DoChores() {
+    // Gives up places that were kept for consumers which have come, died, or taken too long.
+    kept_places_.SettleIfDue(writer_.next_sequence());
+    if (supply_ != nullptr) {
+      roster_.LookInTurn(writer_.next_sequence());
+    } else {
+      has_chores_ = !kept_places_.empty();
+    }
+  }
+
+  void RenewPart(PartSupply::Renewal renewal) {
+    ControlPart& part = segment_.control.parts[renewal.index];
+    // Mapped until the roster has forgotten it.
+    const ControlPart old = std::exchange(part, std::move(renewal.fresh));
+    writer_.RenewPart(renewal.index, part.view);
+  }
+
+  // Nobody is waited for here any more: the successor does.
+  Succession TakeSuccession() { return kept_places_.TakeSuccession(); }
+  // This one goes on where `last` was.
+  void Continue(const State& last, const DataView& last_view) {
+    ready_to_start_ = last.ready_to_start_;
+    if (!zone_.has_value()) return;
+    std::vector<std::byte> zone(config_.zone_bytes);
+    if (ZoneReader(last_view).Read(zone).value_or(0) != 0) zone_->Write(zone);
+  }
 
   // A producer that has found many slots free is taken to be awake: its consumers need not fence any more.
   void NoteSlotWithoutSleep() {
@@ -142,10 +235,11 @@ class DataBlockProducer::State {
   uint32_t CountConsumers() const {
     if (forked()) return 0;
     uint32_t count = 0;
-    for (uint32_t place = 0; place < config_.max_consumers; ++place) {
-      const ConsumerEntry& entry = segment_.control_view.entry(place);
-      const bool active = PhaseOf(entry.state.load(std::memory_order_relaxed)) == Phase::kActive;
-      if (active && ConsumerLives(place)) ++count;
+    for (const ControlPart& part : segment_.control.parts) {
+      for (uint32_t place = part.view.first_place(); place < part.view.end_place(); ++place) {
+        const uint64_t state = part.view.entry(place).state.load(std::memory_order_relaxed);
+        if (PhaseOf(state) == Phase::kActive && part.ConsumerLives(place)) ++count;
+      }
     }
     return count;
   }
@@ -164,12 +258,17 @@ class DataBlockProducer::State {
     return slots == 1 ? writer_.TryAcquire() : writer_.TryAcquireBatch(slots);
   }
 
-  SlotResult WaitForSlots(size_t slots, absl::Duration timeout) {
+  // None: another thread has asked for something, which comes first.
+  std::optional<SlotResult> WaitForSlots(size_t slots, absl::Duration timeout) {
     Wait wait(wait_, timeout);
     patience_.HeldUp(writer_.next_sequence());
-    SlotResult result = SlotResult::kTimeout;
+    std::optional<SlotResult> result = SlotResult::kTimeout;
     std::optional<ConsumerRoster::Slowest> blocker;
     for (;;) {
+      if (supply_ != nullptr && supply_->asked()) {
+        result.reset();
+        break;
+      }
       if (wait.Spin([this, slots] { return TryAcquire(slots); })) {
         result = SlotResult::kOk;
         break;
@@ -191,10 +290,6 @@ class DataBlockProducer::State {
   }
 
  private:
-  bool ConsumerLives(uint32_t place) const {
-    return ByteIsLocked(segment_.control.fd(), kFirstConsumerLockByte + place);
-  }
-
   // Who holds the next slot back; nobody before the first one, while consumers are still to come.
   std::optional<ConsumerRoster::Slowest> Blocker() {
     if (!ready_to_start_) return std::nullopt;
@@ -206,6 +301,7 @@ class DataBlockProducer::State {
 
   // Asks the kernel about those who hold the next slot back. True if one of them does so no longer.
   bool LookAtPeers() {
+    if (supply_ != nullptr) roster_.LookAtAll(writer_.next_sequence());
     const bool settled = !kept_places_.empty() && kept_places_.Settle(writer_.next_sequence());
     const bool evicted = Blocker().has_value() && writer_.EvictDeadBlockers();
     return evicted || settled;
@@ -230,10 +326,11 @@ class DataBlockProducer::State {
 
   // Sleeps until somebody joins or leaves.
   void SleepForMember(const Wait& wait) {
-    const std::atomic<uint64_t>& changes = segment_.control_view.header->membership_changes;
+    const std::atomic<uint64_t>& changes = segment_.control.bell_word();
     const auto seen = static_cast<uint32_t>(changes.load(std::memory_order_relaxed));
     FullFence();
     roster_.Refresh(writer_.next_sequence());
+    if (supply_ != nullptr) roster_.LookAtAll(writer_.next_sequence());
     PYLABHUB_CRASH_POINT("producer.sleep_for_member.looked");
     const bool too_few = !ready_to_start_ && roster_.CountSettled() < config_.min_consumers;
     const bool heir_missing = ready_to_start_ && !Blocker().has_value() && roster_.AnyReserved();
@@ -265,7 +362,8 @@ class DataBlockProducer::State {
 
   ChannelConfig config_;
   WaitOptions wait_;
-  Home home_;
+  std::optional<NamedHome> home_;
+  const PartSupply* supply_;
   CreatedSegment segment_;
   SegmentId segment_id_;
   SegmentId predecessor_id_;
@@ -273,12 +371,25 @@ class DataBlockProducer::State {
   RingWriter writer_;
   std::optional<ZoneWriter> zone_;
   KeptPlaces kept_places_;
+  bool has_chores_;
   LivenessTimer liveness_;
   PatienceClock patience_;
   bool may_sleep_ = false;  // what consumers were told
   uint32_t slots_since_sleep_ = 0;
   bool ready_to_start_ = false;
   uint64_t generation_ = ForkGeneration();
+};
+
+// What other threads share with the producer's.
+struct DataBlockProducer::Dealings {
+  PartSupply supply;
+  // Guards `state_` against being replaced, and its parts, while another thread looks at them; and what follows.
+  std::mutex mutex;
+  ProducerStats earlier;  // of the segments before the current one
+  uint64_t generation = ForkGeneration();
+
+  Dealings(ChannelConfig config, const SegmentId& segment_id, SegmentDescriptors descriptors)
+      : supply(std::move(config), segment_id, std::move(descriptors)) {}
 };
 
 absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(const ChannelConfig& requested,
@@ -293,7 +404,8 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
   const SegmentId predecessor_id = anchor->Read().segment_id;
   absl::StatusOr<Succession> succession = Succession::Of(files, predecessor_id);
   if (!succession.ok()) return succession.status();
-  if (absl::Status status = CheckRoomForHeirs(config, *succession); !status.ok()) return status;
+  if (absl::Status status = CheckRoomForHeirs(config, config.max_consumers, *succession); !status.ok())
+    return status;
   PYLABHUB_CRASH_POINT("producer.create.heirs_found");
   if (const size_t undrained = CountUndrainedSegments(files); undrained >= kMaxUndrainedSegments) {
     return absl::ResourceExhaustedError(absl::StrCat("channel '", config.channel, "' has ", undrained,
@@ -312,13 +424,13 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
     return segment.status();
   }
   PYLABHUB_CRASH_POINT("producer.create.segment_created");
-  auto state =
-      std::make_unique<State>(std::move(config), wait, NamedHome{std::move(files), *std::move(anchor)},
-                              *std::move(segment), *std::move(succession), segment_id, predecessor_id);
+  auto state = std::make_unique<State>(
+      std::move(config), wait, NamedHome{std::move(files), *std::move(anchor)},
+      /*supply=*/nullptr, *std::move(segment), *std::move(succession), segment_id, predecessor_id);
   state->Publish();
   state->RemoveAbandonedSegments();
   PYLABHUB_CRASH_POINT("producer.create.abandoned_removed");
-  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
+  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state), /*dealings=*/nullptr));
 }
 
 absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSealed(
@@ -336,19 +448,22 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSeal
   if (!chain.ok()) return chain.status();
   const SegmentId predecessor_id = chain->empty() ? SegmentId() : chain->back().data_view.segment_id;
   Succession succession = Succession::Of(*std::move(chain));
-  if (absl::Status status = CheckRoomForHeirs(config, succession); !status.ok()) return status;
+  const uint32_t places = CountPlaces(PlanParts(config));
+  if (absl::Status status = CheckRoomForHeirs(config, places, succession); !status.ok()) return status;
 
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, predecessor_id);
   if (!sealed.ok()) return sealed.status();
+  auto dealings = std::make_unique<Dealings>(config, segment_id, std::move(sealed->descriptors));
   auto state =
-      std::make_unique<State>(std::move(config), wait, std::move(sealed->descriptors),
+      std::make_unique<State>(std::move(config), wait, /*home=*/std::nullopt, &dealings->supply,
                               std::move(sealed->segment), std::move(succession), segment_id, predecessor_id);
   state->Publish();
-  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state)));
+  return std::unique_ptr<DataBlockProducer>(new DataBlockProducer(std::move(state), std::move(dealings)));
 }
 
-DataBlockProducer::DataBlockProducer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DataBlockProducer::DataBlockProducer(std::unique_ptr<State> state, std::unique_ptr<Dealings> dealings)
+    : dealings_(std::move(dealings)), state_(std::move(state)) {}
 DataBlockProducer::~DataBlockProducer() = default;
 
 [[gnu::always_inline]] inline SlotResult DataBlockProducer::AcquireSlots(size_t slots,
@@ -356,11 +471,64 @@ DataBlockProducer::~DataBlockProducer() = default;
   if (state_->forked()) [[unlikely]]
     return SlotResult::kForked;
   Require(!state_->writer().prepared(), "a DataBlockProducer has one WriteSlot or WriteBatch at a time");
-  state_->SettleHeirsIfDue();
+  if (state_->has_chores()) [[unlikely]]
+    DoChores();
   state_->NoteSlotWithoutSleep();
   if (state_->TryAcquire(slots)) [[likely]]
     return SlotResult::kOk;
-  return state_->WaitForSlots(slots, timeout);
+  return WaitForSlots(slots, timeout);
+}
+
+SlotResult DataBlockProducer::WaitForSlots(size_t slots, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  for (;;) {
+    const std::optional<SlotResult> result = state_->WaitForSlots(slots, timeout);
+    if (result.has_value()) return *result;
+    DoWhatWasAsked();
+    if (state_->TryAcquire(slots)) return SlotResult::kOk;
+    timeout = deadline - absl::Now();
+  }
+}
+
+void DataBlockProducer::DoChores() {
+  if (dealings_ != nullptr && dealings_->supply.asked()) DoWhatWasAsked();
+  state_->DoChores();
+}
+
+void DataBlockProducer::DoWhatWasAsked() {
+  PartSupply::Wishes wishes = dealings_->supply.Take();
+  if (!wishes.renewals.empty()) {
+    const std::lock_guard lock(dealings_->mutex);
+    for (PartSupply::Renewal& renewal : wishes.renewals) state_->RenewPart(std::move(renewal));
+  }
+  if (wishes.moved_on.empty()) return;
+  const absl::Status status = MoveOn(wishes.except_places);
+  for (const MovedOn& moved_on : wishes.moved_on)
+    moved_on(status.ok() ? dealings_->supply.Duplicate() : absl::StatusOr<HandedOver>(status));
+}
+
+absl::Status DataBlockProducer::MoveOn(const std::vector<uint32_t>& except_places) {
+  const ChannelConfig& config = state_->config();
+  const SegmentId segment_id = SegmentId::Random();
+  absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, state_->segment_id());
+  if (!sealed.ok()) return sealed.status();
+  absl::StatusOr<OpenedSegment> last = OpenOwn(dealings_->supply.descriptors(), config);
+  if (!last.ok()) return last.status();
+  const DataView last_view = last->data_view;
+  auto next = std::make_unique<State>(
+      config, state_->wait(), /*home=*/std::nullopt, &dealings_->supply, std::move(sealed->segment),
+      state_->TakeSuccession().And(*std::move(last), except_places), segment_id, state_->segment_id());
+  next->Continue(*state_, last_view);
+  next->Publish();
+  dealings_->supply.MoveTo(segment_id, std::move(sealed->descriptors));
+  {
+    const std::lock_guard lock(dealings_->mutex);
+    dealings_->earlier = SumOf(dealings_->earlier, StatsOf(state_->header().progress));
+    state_.swap(next);
+  }
+  // The old segment ends here, as with its producer.
+  next.reset();
+  return absl::OkStatus();
 }
 
 WriteSlot DataBlockProducer::Acquire(absl::Duration timeout) {
@@ -398,26 +566,42 @@ uint64_t DataBlockProducer::next_sequence() const { return state_->writer().next
 const ChannelConfig& DataBlockProducer::config() const { return state_->config(); }
 const SegmentId& DataBlockProducer::segment_id() const { return state_->segment_id(); }
 const SegmentId& DataBlockProducer::predecessor_id() const { return state_->predecessor_id(); }
-const SegmentDescriptors* DataBlockProducer::descriptors() const { return state_->descriptors(); }
+const SegmentDescriptors* DataBlockProducer::descriptors() const {
+  return dealings_ == nullptr ? nullptr : &dealings_->supply.descriptors();
+}
 
-uint32_t DataBlockProducer::consumer_count() const { return state_->forked() ? 0 : state_->CountConsumers(); }
+uint32_t DataBlockProducer::consumer_count() const {
+  if (dealings_ == nullptr) return state_->forked() ? 0 : state_->CountConsumers();
+  if (dealings_->generation != ForkGeneration()) return 0;
+  const std::lock_guard lock(dealings_->mutex);
+  return state_->CountConsumers();
+}
+
+absl::StatusOr<HandedOver> DataBlockProducer::DuplicateDescriptors() const {
+  if (dealings_ == nullptr) return HasName(config());
+  return dealings_->supply.Duplicate();
+}
+
+absl::StatusOr<RenewedParts> DataBlockProducer::RenewParts(const SegmentId& segment_id,
+                                                           std::span<const uint32_t> parts) {
+  if (dealings_ == nullptr) return HasName(config());
+  return dealings_->supply.Renew(segment_id, parts);
+}
+
+std::vector<uint32_t> DataBlockProducer::PartsInUse() const {
+  return dealings_ == nullptr ? std::vector<uint32_t>() : dealings_->supply.InUse();
+}
+
+void DataBlockProducer::RequestMoveOn(std::vector<uint32_t> except_places, MovedOn moved_on) {
+  if (dealings_ == nullptr) return moved_on(HasName(config()));
+  dealings_->supply.RequestMoveOn(std::move(except_places), std::move(moved_on));
+}
 
 ProducerStats DataBlockProducer::Stats() const {
-  if (state_->forked()) return {};
-  const ProducerProgress& progress = state_->header().progress;
-  const auto read = [](const std::atomic<uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
-  return {.committed_slots = read(progress.head),
-          .committed_bytes = read(progress.committed_bytes),
-          .aborted_slots = read(progress.aborted_slots),
-          .waits = read(progress.waits),
-          .blocked = absl::Nanoseconds(read(progress.blocked_ns)),
-          .wakes = read(progress.wakes),
-          .evicted_consumers = read(progress.evicted_consumers),
-          .dropped_backlogs = read(progress.dropped_backlogs),
-          .cut_off_consumers = read(progress.cut_off_consumers),
-          .invalid_peer_values = read(progress.invalid_peer_values)};
+  if (dealings_ == nullptr) return state_->forked() ? ProducerStats() : StatsOf(state_->header().progress);
+  if (dealings_->generation != ForkGeneration()) return {};
+  const std::lock_guard lock(dealings_->mutex);
+  return SumOf(dealings_->earlier, StatsOf(state_->header().progress));
 }
 
 }  // namespace pylabhub::shm

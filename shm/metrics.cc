@@ -37,8 +37,8 @@ std::string GroupName(const ChannelConfig& config, uint32_t group) {
   return group >= 1 && group <= config.groups.size() ? config.groups[group - 1] : std::string();
 }
 
-ConsumerMetrics ReadConsumer(const OpenedSegment& segment, uint32_t place, bool alive) {
-  const ConsumerEntry& entry = segment.control_view.entry(place);
+ConsumerMetrics ReadConsumer(const OpenedSegment& segment, const ConsumerEntry& entry, uint32_t place,
+                             bool alive) {
   const bool latest =
       entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kLatest);
   ConsumerMetrics metrics{
@@ -71,7 +71,7 @@ ChannelMetrics ReadMetrics(const OpenedSegment& segment) {
                          .segment_id = view.segment_id,
                          .predecessor_id = view.predecessor_id,
                          .created = view.created,
-                         .segment_bytes = segment.data.bytes().size() + segment.control.bytes().size(),
+                         .segment_bytes = segment.data.bytes().size() + segment.control.bytes(),
                          .producer_pid = view.producer_pid};
   // Alive before closed: a producer says that it closes before it goes.
   const bool alive = segment.ProducerLives();
@@ -79,11 +79,14 @@ ChannelMetrics ReadMetrics(const OpenedSegment& segment) {
   metrics.producer_state =
       closed ? ProducerState::kClosed : (alive ? ProducerState::kAlive : ProducerState::kDead);
   metrics.producer = ReadProducer(view.header->progress);
-  for (uint32_t place = 0; place < segment.control_view.max_consumers(); ++place) {
-    const uint64_t state = segment.control_view.entry(place).state.load(std::memory_order_acquire);
-    const bool attached = PhaseOf(state) == Phase::kActive || PhaseOf(state) == Phase::kJoining;
-    const bool lives = segment.ConsumerLives(place);
-    if (attached || lives) metrics.consumers.push_back(ReadConsumer(segment, place, lives));
+  for (const ControlPart& part : segment.control.parts) {
+    for (uint32_t place = part.view.first_place(); place < part.view.end_place(); ++place) {
+      const ConsumerEntry& entry = part.view.entry(place);
+      const uint64_t state = entry.state.load(std::memory_order_acquire);
+      const bool attached = PhaseOf(state) == Phase::kActive || PhaseOf(state) == Phase::kJoining;
+      const bool lives = part.ConsumerLives(place);
+      if (attached || lives) metrics.consumers.push_back(ReadConsumer(segment, entry, place, lives));
+    }
   }
   return metrics;
 }
@@ -105,7 +108,7 @@ absl::StatusOr<ChannelMetrics> ReadMetrics(absl::string_view channel, absl::stri
 }
 
 absl::StatusOr<ChannelMetrics> ReadMetrics(const SegmentDescriptors& descriptors) {
-  const absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(descriptors, Access::kReadOnly);
+  const absl::StatusOr<OpenedSegment> segment = OpenSealedSegment(descriptors);
   if (!segment.ok()) return segment.status();
   return ReadMetrics(*segment);
 }

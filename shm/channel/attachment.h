@@ -33,14 +33,16 @@ struct Attachment {
                 .order = applicant.order,
                 .start = joined.start,
                 .waited_for_without_end = IsWaitedForWithoutEnd(segment.data_view.config, applicant),
-                .announced_change = joined.announced_change,
+                .may_be_unheard = segment.control.handed_over(),
                 .max_batch = applicant.max_batch,
+                .max_pinned = joined.pins,
                 .member = Member()}) {}
 
  private:
   std::optional<GroupMember> Member() const {
     if (group == 0) return std::nullopt;
-    return GroupMember(segment.control_view, group - 1, membership.place,
+    // A member's part is its group's.
+    return GroupMember(segment.control.parts.front().view, group - 1, membership.place,
                        [this](uint32_t place) { return segment.ConsumerLives(place); });
   }
 };

@@ -4,14 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "shm/os/crash_point.h"
-#include "shm/os/kernel_lock.h"
 #include "shm/segment/layout.h"
 
 namespace pylabhub::shm {
 
-absl::Status CheckRoomForHeirs(const ChannelConfig& config, const Succession& succession) {
+absl::Status CheckRoomForHeirs(const ChannelConfig& config, uint32_t places, const Succession& succession) {
   for (const Succession::Heir& heir : succession.heirs()) {
-    if (heir.place < config.max_consumers) continue;
+    if (heir.place < places) continue;
     return absl::ResourceExhaustedError(
         absl::StrCat("channel '", config.channel, "' has a living consumer at place ", heir.place,
                      " of its last segment, but max_consumers is ", config.max_consumers, "; raise it"));
@@ -40,7 +39,8 @@ KeptPlaces::KeptPlaces(const ChannelConfig& config, Succession succession, const
 }
 
 bool KeptPlaces::Settle(uint64_t next_sequence) {
-  roster_.Refresh(next_sequence);
+  // Who has come must not be overlooked, whatever others make of the bell.
+  roster_.LookAtAll(next_sequence);
   const bool too_late = Wait::Clock::now() >= deadline_;
   const size_t settled = std::erase_if(pending_, [&](const Succession::Heir& heir) {
     // There before here: it attaches here before it leaves there.
@@ -59,6 +59,11 @@ bool KeptPlaces::Settle(uint64_t next_sequence) {
   return settled != 0;
 }
 
+Succession KeptPlaces::TakeSuccession() {
+  pending_.clear();
+  return std::exchange(succession_, Succession());
+}
+
 // A group waits for its members, none of whom is waited for by itself.
 bool KeptPlaces::WaitsFor(const Succession::Heir& heir) const {
   return lossless_ && !waits_for_groups_ && heir.waited_for;
@@ -68,8 +73,6 @@ bool KeptPlaces::HasCome(const Succession::Heir& heir) const {
   return WaitsFor(heir) ? !roster_.IsReserved(heir.place) : ConsumerLives(heir.place);
 }
 
-bool KeptPlaces::ConsumerLives(uint32_t place) const {
-  return ByteIsLocked(segment_.control.fd(), kFirstConsumerLockByte + place);
-}
+bool KeptPlaces::ConsumerLives(uint32_t place) const { return segment_.control.ConsumerLives(place); }
 
 }  // namespace pylabhub::shm

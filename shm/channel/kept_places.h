@@ -21,8 +21,8 @@ namespace pylabhub::shm {
 
 // Who keeps its place keeps its number.
 //
-// Errors: kResourceExhausted, if the channel has no place of that number any more.
-absl::Status CheckRoomForHeirs(const ChannelConfig& config, const Succession& succession);
+// Errors: kResourceExhausted, if the channel, which has so many places, has none of that number any more.
+absl::Status CheckRoomForHeirs(const ChannelConfig& config, uint32_t places, const Succession& succession);
 
 class KeptPlaces {
  public:
@@ -36,6 +36,9 @@ class KeptPlaces {
   void SettleIfDue(uint64_t next_sequence) {
     if (!pending_.empty() && look_.Due()) Settle(next_sequence);
   }
+
+  // The old segments, which may still have heirs; nobody is waited for here any more.
+  Succession TakeSuccession();
 
   // Gives up the places whose heirs have come, have died, or are too late. True if there was one.
   bool Settle(uint64_t next_sequence);

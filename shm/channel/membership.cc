@@ -35,20 +35,24 @@ const PlaceRecord& RecordOf(const OpenedSegment& segment, uint32_t place) {
   return segment.data_view.places()[place];
 }
 
+// A consumer has one part.
+const ControlPart& OwnPart(const OpenedSegment& segment) { return segment.control.parts.front(); }
+
 absl::StatusOr<bool> TryTake(const OpenedSegment& segment, uint32_t place) {
-  return TryLockByte(segment.control.fd(), kFirstConsumerLockByte + place);
+  const ControlPart& part = OwnPart(segment);
+  return TryLockByte(part.memory.fd(), part.LockByteOf(place));
 }
 
 absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant& applicant) {
-  const uint32_t places = segment.control_view.max_consumers();
-  if (applicant.keeps_place && applicant.place < places &&
+  const ControlView& control = OwnPart(segment).view;
+  if (applicant.keeps_place && control.has_place(applicant.place) &&
       RecordOf(segment, applicant.place).Expected() == applicant.token) {
     const absl::StatusOr<bool> taken = TryTake(segment, applicant.place);
     if (!taken.ok()) return taken.status();
     if (*taken) return applicant.place;
   }
   const bool over = ReservationsAreOver(segment.data_view);
-  for (uint32_t place = 0; place < places; ++place) {
+  for (uint32_t place = control.first_place(); place < control.end_place(); ++place) {
     if (!over && RecordOf(segment, place).Expected() != kNotReserved) continue;
     const absl::StatusOr<bool> taken = TryTake(segment, place);
     if (!taken.ok()) return taken.status();
@@ -58,34 +62,79 @@ absl::StatusOr<uint32_t> TakePlace(const OpenedSegment& segment, const Applicant
 }
 
 // A chunk that the producer might write over is pinned while it is read.
-uint32_t PinsNeeded(const DataView& view, const Applicant& applicant) {
+uint32_t PinsNeeded(const OpenedSegment& segment, const Applicant& applicant) {
+  const DataView& view = segment.data_view;
   // What a member of a group has claimed stays until it is done.
   if (view.geometry.inline_payloads() || applicant.group != 0) return 0;
+  if (!IsWaitedForWithoutEnd(view.config, applicant)) return applicant.max_batch;
+  // Whom the producer may not hear holds no more than it has pins for, until its place is acknowledged.
+  if (segment.control.handed_over())
+    return std::min({applicant.max_batch, view.config.max_pins, kPinsPerConsumer});
   // Who begins behind head is not waited for until the producer knows of it.
   const bool starts_behind = !applicant.keeps_place && applicant.start.at != JoinPoint::At::kNewest;
-  return IsWaitedForWithoutEnd(view.config, applicant) && !starts_behind ? 0 : applicant.max_batch;
+  return starts_behind ? applicant.max_batch : 0;
 }
 
-// Pins that are declared by those who live, this consumer's own among them.
-uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
+// Pins that the others declare, as far as the producer knows of them: who was handed a part does not see theirs.
+uint32_t CountAcknowledgedPins(const DataView& view, uint32_t own_place) {
+  const std::span<const PlaceRecord> places = view.places();
   uint32_t pins = 0;
-  for (uint32_t place = 0; place < segment.control_view.max_consumers(); ++place) {
-    // Another consumer's to write, so it is input.
-    const uint32_t declared = std::min(
-        segment.control_view.entry(place).pins_declared.load(std::memory_order_seq_cst), kPinsPerConsumer);
-    if (declared != 0 && (place == own_place || segment.ConsumerLives(place))) pins += declared;
+  for (uint32_t place = 0; place < places.size(); ++place) {
+    const bool there = places[place].acknowledged_state.load(std::memory_order_acquire) != 0;
+    if (there && place != own_place) pins += places[place].pins.load(std::memory_order_relaxed);
   }
   return pins;
 }
 
-// Returns the change's number.
-uint64_t AnnounceChange(const ControlView& control) {
+// Pins that others who live declare.
+uint32_t CountPins(const OpenedSegment& segment, uint32_t own_place) {
+  if (segment.control.handed_over()) return CountAcknowledgedPins(segment.data_view, own_place);
+  const ControlView& control = OwnPart(segment).view;
+  uint32_t pins = 0;
+  for (uint32_t place = 0; place < control.max_consumers(); ++place) {
+    // Another consumer's to write, so it is input.
+    const uint32_t declared =
+        std::min(control.entry(place).pins_declared.load(std::memory_order_seq_cst), kPinsPerConsumer);
+    if (declared != 0 && place != own_place && segment.ConsumerLives(place)) pins += declared;
+  }
+  return pins;
+}
+
+void AnnounceChange(const Control& control) {
+  std::atomic<uint64_t>& bell = control.bell_word();
+  if (control.handed_over()) {
+    // Before the bell: who rings it has changed something.
+    control.parts.front().view.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+  }
   // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
-  const uint64_t change = control.header->membership_changes.fetch_add(1, std::memory_order_seq_cst) + 1;
+  bell.fetch_add(1, std::memory_order_seq_cst);
   PYLABHUB_CRASH_POINT("membership.change_counted");
-  FutexWakeAll(LowHalf(control.header->membership_changes));
+  FutexWakeAll(LowHalf(bell));
   PYLABHUB_CRASH_POINT("membership.change_told");
-  return change;
+}
+
+// A group's part is for its members; any other for somebody who reads for itself.
+absl::Status CheckPart(const OpenedSegment& segment, const Applicant& applicant) {
+  if (!segment.control.handed_over()) return absl::OkStatus();
+  const ControlShape& shape = OwnPart(segment).view.shape;
+  const uint32_t group = shape.group_count == 0 ? 0 : shape.first_group + 1;
+  if (group == applicant.group) return absl::OkStatus();
+  const auto name = [&](uint32_t index) {
+    return index == 0 ? std::string("no group")
+                      : absl::StrCat("group '", segment.data_view.config.groups[index - 1], "'");
+  };
+  return absl::FailedPreconditionError(absl::StrCat("channel '", segment.data_view.config.channel,
+                                                    "': the part that was handed over is for ", name(group),
+                                                    ", and this consumer is in ", name(applicant.group)));
+}
+
+// A part that was replaced is one that the producer does not look at any more.
+absl::Status CheckNotRenewed(const OpenedSegment& segment, uint32_t place) {
+  const uint64_t cut_off = RecordOf(segment, place).cut_off_state.load(std::memory_order_acquire);
+  if (RenewalsOf(cut_off) <= OwnPart(segment).view.shape.renewals) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("channel '", segment.data_view.config.channel,
+                   "': the part that was handed over has been replaced; ask for another one"));
 }
 
 absl::Status CheckMember(const Applicant& applicant) {
@@ -100,9 +149,11 @@ absl::Status CheckMember(const Applicant& applicant) {
   return absl::OkStatus();
 }
 
-absl::Status CheckApplicant(const DataView& view, const Applicant& applicant) {
+absl::Status CheckApplicant(const OpenedSegment& segment, const Applicant& applicant) {
+  const DataView& view = segment.data_view;
   if (absl::Status status = CheckMember(applicant); !status.ok()) return status;
-  if (PinsNeeded(view, applicant) > kPinsPerConsumer) {
+  if (absl::Status status = CheckPart(segment, applicant); !status.ok()) return status;
+  if (PinsNeeded(segment, applicant) > kPinsPerConsumer) {
     return absl::InvalidArgumentError(absl::StrCat("max_batch must be at most ", kPinsPerConsumer,
                                                    " for large slots that the producer might write over"));
   }
@@ -142,12 +193,12 @@ void WriteEntry(ConsumerEntry& entry, const Applicant& applicant) {
 }
 
 absl::Status DeclarePins(const OpenedSegment& segment, const Applicant& applicant, uint32_t place) {
-  const uint32_t pins = PinsNeeded(segment.data_view, applicant);
-  std::atomic<uint32_t>& declared = segment.control_view.entry(place).pins_declared;
+  const uint32_t pins = PinsNeeded(segment, applicant);
+  std::atomic<uint32_t>& declared = OwnPart(segment).view.entry(place).pins_declared;
   declared.store(pins, std::memory_order_seq_cst);
   PYLABHUB_CRASH_POINT("join.pins_declared");
   const ChannelConfig& config = segment.data_view.config;
-  if (pins == 0 || CountPins(segment, place) <= config.max_pins) return absl::OkStatus();
+  if (pins == 0 || pins + CountPins(segment, place) <= config.max_pins) return absl::OkStatus();
   declared.store(0, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.refused.pins_withdrawn");
   return absl::ResourceExhaustedError(
@@ -188,31 +239,34 @@ bool IsWaitedForWithoutEnd(const ChannelConfig& config, const Applicant& applica
 
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant) {
   const DataView& view = segment.data_view;
-  if (absl::Status status = CheckApplicant(view, applicant); !status.ok()) return status;
+  if (absl::Status status = CheckApplicant(segment, applicant); !status.ok()) return status;
   const absl::StatusOr<uint32_t> place = TakePlace(segment, applicant);
   if (!place.ok()) return place.status();
   PYLABHUB_CRASH_POINT("join.place_locked");
   const bool was_kept = RecordOf(segment, *place).Expected() == applicant.token;
-  ConsumerEntry& entry = segment.control_view.entry(*place);
+  if (absl::Status status = CheckNotRenewed(segment, *place); !status.ok()) return status;
+  const ControlView& control = OwnPart(segment).view;
+  ConsumerEntry& entry = control.entry(*place);
   const std::atomic<uint64_t>& head = view.header->progress.head;
 
   // Before anything else: what the last holder of the place has claimed would look as if it were this one's.
-  ReopenPlace(segment.control_view, *place);
-  const uint64_t uses = (entry.state.load(std::memory_order_relaxed) >> 8) + 1;
-  entry.state.store(StateOf(uses, Phase::kJoining), std::memory_order_release);
+  ReopenPlace(control, *place);
+  const uint32_t renewals = control.shape.renewals;
+  const uint64_t uses = UsesOf(entry.state.load(std::memory_order_relaxed)) + 1;
+  entry.state.store(StateOf(uses, Phase::kJoining, renewals), std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.joining");
   WriteEntry(entry, applicant);
   if (absl::Status status = DeclarePins(segment, applicant, *place); !status.ok()) {
-    UnlockByte(segment.control.fd(), kFirstConsumerLockByte + *place);
+    UnlockByte(OwnPart(segment).memory.fd(), OwnPart(segment).LockByteOf(*place));
     PYLABHUB_CRASH_POINT("join.refused.unlocked");
     return status;
   }
   entry.cursor.store(LowestStart(view, applicant, was_kept, head.load(std::memory_order_relaxed)),
                      std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("join.first_cursor_written");
-  entry.state.store(StateOf(uses, Phase::kActive), std::memory_order_release);
+  entry.state.store(StateOf(uses, Phase::kActive, renewals), std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.active");
-  const uint64_t change = AnnounceChange(segment.control_view);
+  AnnounceChange(segment.control);
 
   // Sequentially consistent, edge J.
   const StartingPoint start =
@@ -224,8 +278,11 @@ absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& a
   // before the look at head above, this consumer would have started behind that slot.
   entry.wait_state.store(kAwake, std::memory_order_release);
   PYLABHUB_CRASH_POINT("join.settled");
-  AnnounceChange(segment.control_view);
-  return Membership{.place = *place, .entry = &entry, .start = start, .announced_change = change};
+  AnnounceChange(segment.control);
+  return Membership{.place = *place,
+                    .entry = &entry,
+                    .start = start,
+                    .pins = entry.pins_declared.load(std::memory_order_relaxed)};
 }
 
 void Leave(const OpenedSegment& segment, const Membership& membership) {
@@ -236,10 +293,10 @@ void Leave(const OpenedSegment& segment, const Membership& membership) {
   // Release: who counts these pins no more sees them gone.
   entry.pins_declared.store(0, std::memory_order_release);
   PYLABHUB_CRASH_POINT("leave.pins_withdrawn");
-  const uint64_t uses = entry.state.load(std::memory_order_relaxed) >> 8;
-  entry.state.store(StateOf(uses, Phase::kLeft), std::memory_order_release);
+  const uint64_t state = entry.state.load(std::memory_order_relaxed);
+  entry.state.store(StateOf(UsesOf(state), Phase::kLeft, RenewalsOf(state)), std::memory_order_release);
   PYLABHUB_CRASH_POINT("leave.left");
-  AnnounceChange(segment.control_view);
+  AnnounceChange(segment.control);
   FutexWakeAll(LowHalf(entry.cursor));
   PYLABHUB_CRASH_POINT("leave.producer_told");
 }

@@ -24,8 +24,7 @@ struct Membership {
   uint32_t place;
   ConsumerEntry* entry;  // in which nobody else writes
   StartingPoint start;
-  // The value of membership_changes that tells of it. The producer waits for it once it has acknowledged so many.
-  uint64_t announced_change;
+  uint32_t pins;  // that it has declared
 };
 
 // What a consumer brings with it.
@@ -54,7 +53,8 @@ absl::StatusOr<uint32_t> ChooseGroup(const ChannelConfig& config, ReadOrder orde
 // Takes a place, by its lock, and enters it. The order of the steps is drawn in consumer_roster.h.
 //
 // Errors: kInvalidArgument if the applicant's wishes contradict each other, kOutOfRange if applicant.start is yet to be
-// written, kResourceExhausted if no place is free, or if no more pins are.
+// written, kResourceExhausted if no place is free, or if no more pins are, kFailedPrecondition if it was handed a part that is
+// another group's, or that was replaced meanwhile.
 absl::StatusOr<Membership> Join(const OpenedSegment& segment, const Applicant& applicant);
 
 // Gives the place back, and wakes a producer that waits for it. The lock goes with the segment's mapping.

@@ -1,6 +1,8 @@
 #include "shm/channel/named_segment.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -63,9 +65,13 @@ absl::StatusOr<CreatedSegment> CreateNamedSegment(const ChannelFiles& files, con
   if (!control.ok()) return control.status();
 
   PYLABHUB_CRASH_POINT("segment.create.control_reserved");
-  absl::StatusOr<CreatedSegment> created =
-      BuildSegment(*std::move(data), *std::move(control), config, segment_id, predecessor_id);
-  if (created.ok()) std::move(remove).Cancel();
+  CreatedSegment created;
+  created.data_segment = BuildSegmentData(*data, config, segment_id, predecessor_id, config.max_consumers);
+  absl::StatusOr<ControlPart> part = BuildPart(*std::move(control), ControlShape::Of(config), segment_id);
+  if (!part.ok()) return part.status();
+  created.data = *std::move(data);
+  created.control.parts.push_back(*std::move(part));
+  std::move(remove).Cancel();
   return created;
 }
 
@@ -75,8 +81,11 @@ absl::StatusOr<OpenedSegment> OpenNamedSegment(const ChannelFiles& files, const 
   if (!data.ok()) return data.status();
   absl::StatusOr<Mapping> control = MapFile(files.ControlPath(segment_id), control_access);
   if (!control.ok()) return control.status();
-  absl::StatusOr<OpenedSegment> segment = ViewSegment(
-      *std::move(data), *std::move(control), files.DataPath(segment_id), files.ControlPath(segment_id));
+  const std::string control_path = files.ControlPath(segment_id);
+  std::vector<FoundPart> parts;
+  parts.push_back({*std::move(control), control_path});
+  absl::StatusOr<OpenedSegment> segment =
+      ViewSegment(*std::move(data), files.DataPath(segment_id), std::move(parts), Mapping());
   if (!segment.ok()) return segment.status();
   ChannelConfig& config = segment->data_view.config;
   if (segment->data_view.segment_id != segment_id || config.channel != files.channel()) {

@@ -57,31 +57,40 @@ Succession Succession::Of(std::vector<OpenedSegment> segments) {
   return succession;
 }
 
+Succession Succession::And(OpenedSegment newest, const std::vector<uint32_t>& excepted_places) && {
+  segments_.push_back(std::move(newest));
+  Succession succession = Of(std::move(segments_));
+  std::erase_if(succession.heirs_, [&](const Heir& heir) {
+    return std::find(excepted_places.begin(), excepted_places.end(), heir.place) != excepted_places.end();
+  });
+  return succession;
+}
+
 void Succession::AddAttached(size_t segment) {
-  const ControlView& control = segments_[segment].control_view;
-  for (uint32_t place = 0; place < control.max_consumers(); ++place) {
-    if (!segments_[segment].ConsumerLives(place)) continue;
-    const ConsumerEntry& entry = control.entry(place);
-    const uint64_t token = entry.token.load(std::memory_order_relaxed);
-    // A consumer that holds its lock but has not written its token has not read anything yet: it has nothing to lose.
-    if (token <= kReservationTaken) continue;
-    const auto known =
-        std::find_if(heirs_.begin(), heirs_.end(), [&](const Heir& heir) { return heir.place == place; });
-    if (known != heirs_.end() && known->token == token) continue;
-    // One place cannot be kept for two: the newer segment's consumer has it.
-    if (known != heirs_.end()) heirs_.erase(known);
-    const bool waited_for =
-        entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
-    heirs_.push_back({.place = place, .token = token, .waited_for = waited_for, .segment = segment});
+  for (const ControlPart& part : segments_[segment].control.parts) {
+    for (uint32_t place = part.view.first_place(); place < part.view.end_place(); ++place) {
+      if (part.ConsumerLives(place)) AddHeir(segment, place, part.view.entry(place));
+    }
   }
+}
+
+void Succession::AddHeir(size_t segment, uint32_t place, const ConsumerEntry& entry) {
+  const uint64_t token = entry.token.load(std::memory_order_relaxed);
+  // A consumer that holds its lock but has not written its token has not read anything yet: it has nothing to lose.
+  if (token <= kReservationTaken) return;
+  const auto known =
+      std::find_if(heirs_.begin(), heirs_.end(), [&](const Heir& heir) { return heir.place == place; });
+  if (known != heirs_.end() && known->token == token) return;
+  // One place cannot be kept for two: the newer segment's consumer has it.
+  if (known != heirs_.end()) heirs_.erase(known);
+  const bool waited_for =
+      entry.order.load(std::memory_order_relaxed) == static_cast<uint32_t>(ReadOrder::kNext);
+  heirs_.push_back({.place = place, .token = token, .waited_for = waited_for, .segment = segment});
 }
 
 bool Succession::HeirLives(const Heir& heir) const {
   return std::any_of(segments_.begin() + static_cast<ptrdiff_t>(heir.segment), segments_.end(),
-                     [&](const OpenedSegment& segment) {
-                       return heir.place < segment.control_view.max_consumers() &&
-                              segment.ConsumerLives(heir.place);
-                     });
+                     [&](const OpenedSegment& segment) { return segment.ConsumerLives(heir.place); });
 }
 
 absl::StatusOr<SegmentId> SuccessorOf(const ChannelFiles& files, const SegmentId& segment_id,

@@ -37,8 +37,11 @@ class Succession {
   // table.
   static absl::StatusOr<Succession> Of(const ChannelFiles& files, const SegmentId& newest_id);
 
-  // The same for segments that were handed over, oldest first.
+  // The same for segments that were handed over, oldest first. Consumers whose parts are missing are not seen.
   static Succession Of(std::vector<OpenedSegment> segments);
+
+  // The same with one segment more, the newest, and without those who had one of these places in any.
+  Succession And(OpenedSegment newest, const std::vector<uint32_t>& excepted_places) &&;
 
   const std::vector<Heir>& heirs() const { return heirs_; }
   // The kernel's word.
@@ -46,6 +49,7 @@ class Succession {
 
  private:
   void AddAttached(size_t segment);
+  void AddHeir(size_t segment, uint32_t place, const ConsumerEntry& entry);
 
   std::vector<OpenedSegment> segments_;  // oldest first
   std::vector<Heir> heirs_;

@@ -25,7 +25,8 @@
 
 namespace pylabhub::shm {
 
-inline constexpr size_t kMaxParcelDescriptors = 16;
+// The kernel takes 253 at most.
+inline constexpr size_t kMaxParcelDescriptors = 250;
 inline constexpr size_t kMaxNoteBytes = 1024;
 
 struct Parcel {

@@ -8,15 +8,21 @@
 
 namespace pylabhub::shm {
 
-ConsumerRoster::ConsumerRoster(const ControlView& control, uint32_t max_pins, LivenessProbe is_alive)
-    : control_(control),
+ConsumerRoster::ConsumerRoster(const std::vector<ControlView>& parts, const std::atomic<uint64_t>& bell,
+                               uint32_t max_pins, LivenessProbe is_alive)
+    // Not as the bell is now: the first look reads every entry.
+    : bell_(&bell),
+      seen_bell_(UINT64_MAX),
+      looks_to_spend_(kMostBellsSaved * parts.size()),
       max_pins_(max_pins),
       is_alive_(std::move(is_alive)),
-      dead_states_(control.max_consumers(), 0),
-      reserved_tokens_(control.max_consumers(), 0) {
-  active_.reserve(control.max_consumers());
-  sleepers_.reserve(control.max_consumers());
-  for (uint32_t group = 0; group < control_.shape.group_count; ++group) groups_.emplace_back(control_, group);
+      dead_states_(parts.back().end_place(), 0),
+      reserved_tokens_(parts.back().end_place(), 0) {
+  for (const ControlView& part : parts) {
+    parts_.push_back({.view = part});
+    for (uint32_t group = 0; group < part.shape.group_count; ++group)
+      groups_.emplace_back(part, part.shape.first_group + group);
+  }
 }
 
 void ConsumerRoster::Reserve(uint32_t index, uint64_t token) {
@@ -32,25 +38,110 @@ void ConsumerRoster::ReleaseReservation(uint32_t index) {
 
 bool ConsumerRoster::IsReserved(uint32_t index) const { return reserved_tokens_[index] != 0; }
 
-void ConsumerRoster::ReadEntries(uint64_t changes, uint64_t head) {
-  seen_changes_ = changes;
-  const std::vector<Place> known = std::move(active_);
-  // Both are in the order of places.
-  auto same = known.begin();
+const ControlView& ConsumerRoster::PartOf(uint32_t index) const {
+  const auto after =
+      std::upper_bound(parts_.begin(), parts_.end(), index,
+                       [](uint32_t wanted, const Part& part) { return wanted < part.view.first_place(); });
+  return std::prev(after)->view;
+}
+
+const ControlView& ConsumerRoster::PartOfGroup(uint32_t group) const {
+  return std::find_if(parts_.begin(), parts_.end(),
+                      [=](const Part& part) { return part.view.has_group(group); })
+      ->view;
+}
+
+bool ConsumerRoster::Look(Part& part) {
+  // Acquire: as in Refresh.
+  const uint64_t changes = part.view.header->membership_changes.load(std::memory_order_acquire);
+  if (changes == part.seen_changes) return false;
+  part.seen_changes = changes;
+  part.unread = true;
+  return true;
+}
+
+void ConsumerRoster::AnswerBell(uint64_t rung, uint64_t head) {
+  if (parts_.size() == 1) {
+    seen_bell_ = rung;
+    parts_.front().unread = true;
+    return ReadUnreadParts(head);
+  }
+  // Who rings too often is not listened to for a while: the turn comes to every part.
+  if (looks_to_spend_ < parts_.size()) return;
+  looks_to_spend_ -= parts_.size();
+  const bool is_first = seen_bell_ == UINT64_MAX;
+  seen_bell_ = rung;
+  uint64_t changes = 0;
+  for (Part& part : parts_) {
+    Look(part);
+    changes += part.seen_changes;
+  }
+  // A consumer counts its change before it rings.
+  invalid_values_ += !is_first && static_cast<int64_t>(rung - changes) > 0 ? 1 : 0;
+  ReadUnreadParts(head);
+}
+
+void ConsumerRoster::LookInTurn(uint64_t head) {
+  looks_to_spend_ = std::min(looks_to_spend_ + kLooksPerTurn, kMostBellsSaved * parts_.size());
+  turn_ = turn_ + 1 == parts_.size() ? 0 : turn_ + 1;
+  if (Look(parts_[turn_])) ReadUnreadParts(head);
+}
+
+void ConsumerRoster::LookAtAll(uint64_t head) {
+  bool changed = false;
+  for (Part& part : parts_) changed = Look(part) || changed;
+  if (changed) ReadUnreadParts(head);
+}
+
+void ConsumerRoster::ReadUnreadParts(uint64_t head) {
+  ++revision_;
+  known_before_.swap(active_);
   active_.clear();
-  active_.reserve(control_.max_consumers());
-  for (uint32_t i = 0; i < control_.max_consumers(); ++i) {
-    // Acquire: pairs with the joiner's release of kActive, and brings the rest of its entry.
-    const uint64_t state = control_.entry(i).state.load(std::memory_order_acquire);
-    if (PhaseOf(state) != Phase::kActive || state == dead_states_[i]) continue;
-    while (same != known.end() && same->index < i) ++same;
-    const bool is_known = same != known.end() && same->index == i && same->state == state;
-    active_.push_back(is_known ? *same : MakePlace(i, state, head));
+  // Both are in the order of places.
+  auto known = known_before_.cbegin();
+  for (Part& part : parts_) {
+    if (std::exchange(part.unread, false)) {
+      ReadPart(part.view, known, known_before_.cend(), head);
+    } else {
+      for (; known != known_before_.cend() && known->index < part.view.end_place(); ++known)
+        active_.push_back(*known);
+    }
   }
 }
 
-ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, uint64_t head) {
-  const ConsumerEntry& entry = control_.entry(index);
+void ConsumerRoster::ReadPart(const ControlView& part, std::vector<Place>::const_iterator& known,
+                              std::vector<Place>::const_iterator end, uint64_t head) {
+  for (uint32_t i = part.first_place(); i < part.end_place(); ++i) {
+    // Acquire: pairs with the joiner's release of kActive, and brings the rest of its entry.
+    const uint64_t state = part.entry(i).state.load(std::memory_order_acquire);
+    if (PhaseOf(state) != Phase::kActive || state == dead_states_[i]) continue;
+    // A state of another part would be taken for somebody else's.
+    if (RenewalsOf(state) != part.shape.renewals) {
+      ++invalid_values_;
+      continue;
+    }
+    while (known != end && known->index < i) ++known;
+    const bool is_known = known != end && known->index == i && known->state == state;
+    active_.push_back(is_known ? *known : MakePlace(part, i, state, head));
+  }
+  while (known != end && known->index < part.end_place()) ++known;
+}
+
+void ConsumerRoster::Renew(size_t index, const ControlView& fresh, uint64_t head) {
+  for (uint32_t i = fresh.first_place(); i < fresh.end_place(); ++i) {
+    ReleaseReservation(i);
+    evicted_consumers_ += FindPlace(i) != nullptr ? 1 : 0;
+  }
+  std::erase_if(active_, [&](const Place& place) { return fresh.has_place(place.index); });
+  parts_[index] = {.view = fresh};
+  Look(parts_[index]);
+  parts_[index].unread = true;
+  ReadUnreadParts(head);
+}
+
+ConsumerRoster::Place ConsumerRoster::MakePlace(const ControlView& part, uint32_t index, uint64_t state,
+                                                uint64_t head) {
+  const ConsumerEntry& entry = part.entry(index);
   Place place{.entry = &entry,
               .index = index,
               .state = state,
@@ -65,12 +156,14 @@ ConsumerRoster::Place ConsumerRoster::MakePlace(uint32_t index, uint64_t state, 
   const uint32_t pins = entry.pins_declared.load(std::memory_order_relaxed);
   place.pins = std::min(pins, kPinsPerConsumer);
   const uint32_t group = entry.group.load(std::memory_order_relaxed);
-  place.group = group <= groups_.size() ? group : 0;
+  // A group of another part is none of its own.
+  const bool known_group = group == 0 || part.has_group(group - 1);
+  place.group = known_group ? group : 0;
   const uint32_t order = entry.order.load(std::memory_order_relaxed);
   const bool reads_next = order == static_cast<uint32_t>(ReadOrder::kNext);
   // Where there are groups, they are waited for, and not their members.
   place.waited_for = groups_.empty() && reads_next;
-  const bool sensible = pins <= kPinsPerConsumer && group <= groups_.size() &&
+  const bool sensible = pins <= kPinsPerConsumer && known_group &&
                         (reads_next || order == static_cast<uint32_t>(ReadOrder::kLatest));
   invalid_values_ += sensible ? 0 : 1;
   const uint32_t when_slow = entry.when_slow.load(std::memory_order_relaxed);
@@ -212,7 +305,9 @@ bool ConsumerRoster::EvictDead(Wants wants) {
     ++evicted_consumers_;
     return true;
   };
-  return std::erase_if(active_, dead) != 0;
+  if (std::erase_if(active_, dead) == 0) return false;
+  ++revision_;
+  return true;
 }
 
 bool ConsumerRoster::EvictDeadBelow(uint64_t needed_cursor) {

@@ -5,19 +5,26 @@
 //   joining consumer                                   producer
 //   1. state = joining; cursor = head
 //   2. state = active
-//   3. ++membership_changes (full fence)               1. head = n (release)
+//   3. ++membership_changes; ++bell (full fence)       1. head = n (release)
 //   4. h = head  ------------------------- J ------->  2. full fence
-//   5. cursor = h                                      3. membership_changes changed? read the entries
+//   5. cursor = h                                      3. bell changed? read the entries
 //
 // J: either the joiner's h counts slot n, or the producer's reading sees the joiner. So a producer that read
 //    the entries when its head was n and found nobody may write up to n + capacity without looking again: no
 //    joiner starts below n.
+//
+// With a name, control is one part, and its membership_changes is the bell. Handed over, each consumer has a part of its own and
+// all share the bell, which a hostile one may set to anything: the producer may not hear of a joiner then. So there it also looks
+// at one part in turn at each Acquire, no joiner reads in place before its place was acknowledged (PlaceRecord), and what is
+// written between the joiner's h and that is copied by it, or counted as missed. A bell costs a look at every part: no more of
+// them are answered than on average kLooksPerTurn looks for each Acquire pay for.
 //
 // Thread safety: thread-compatible; it belongs to the producer's thread.
 #ifndef PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
 #define PYLABHUB_SHM_RING_CONSUMER_ROSTER_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -35,7 +42,13 @@ class ConsumerRoster {
   // something up.
   using LivenessProbe = std::function<bool(uint32_t index)>;
 
-  ConsumerRoster(const ControlView& control, uint32_t max_pins, LivenessProbe is_alive);
+  // `parts` are in the order of places.
+  ConsumerRoster(const std::vector<ControlView>& parts, const std::atomic<uint64_t>& bell, uint32_t max_pins,
+                 LivenessProbe is_alive);
+  // Of control that is one part.
+  ConsumerRoster(const ControlView& control, uint32_t max_pins, LivenessProbe is_alive)
+      : ConsumerRoster(std::vector{control}, control.header->membership_changes, max_pins,
+                       std::move(is_alive)) {}
 
   // Keeps the place at `index`, at cursor 0, for the consumer with this token, until it joins or Release is
   // called.
@@ -44,17 +57,39 @@ class ConsumerRoster {
   bool IsReserved(uint32_t index) const;
   bool AnyReserved() const { return reserved_count_ != 0; }
 
-  // Reads the entries again if anybody joined or left since. `head` is the number of slots committed.
+  // Reads the entries again if the bell says that anybody joined or left since. `head` is the number of slots committed.
   void Refresh(uint64_t head) {
     // Acquire: who sees the new count sees the entry that changed. A change that is not seen now is seen by the
     // next call; where that matters the caller fences first.
-    const uint64_t changes = control_.header->membership_changes.load(std::memory_order_acquire);
-    if (changes != seen_changes_) [[unlikely]]
-      ReadEntries(changes, head);
+    const uint64_t rung = bell_->load(std::memory_order_acquire);
+    if (rung != seen_bell_) [[unlikely]]
+      AnswerBell(rung, head);
   }
+  // The same whatever the bell says: looks at the next part in turn, or at all parts.
+  void LookInTurn(uint64_t head);
+  void LookAtAll(uint64_t head);
 
-  // The value of membership_changes that the last reading of the entries began with.
-  uint64_t seen_changes() const { return seen_changes_; }
+  // Replaces the part at `index` by a fresh one: whoever was there is forgotten, and so is whom a place there was kept for.
+  void Renew(size_t index, const ControlView& fresh, uint64_t head);
+
+  // Changes when those that the producer knows of do.
+  uint64_t revision() const { return revision_; }
+  struct Known {
+    uint32_t index;
+    uint64_t state;   // of its entry
+    uint32_t pins;    // how many of them count
+    bool waits_long;  // it reads every slot, and has agreed to nothing if it is too slow
+  };
+  // Calls tell(Known) for each of them, in the order of places.
+  template <typename Tell>
+  void TellKnown(Tell tell) const {
+    for (const Place& place : active_) {
+      tell(Known{.index = place.index,
+                 .state = place.state,
+                 .pins = place.pins,
+                 .waits_long = place.waited_for && place.when_slow == WhenSlow::kBlock});
+    }
+  }
 
   // Consumers that are attached, not known to be dead, and have chosen the slot that they start with.
   uint32_t CountSettled() const {
@@ -122,7 +157,8 @@ class ConsumerRoster {
 
   // For waiting: the word that `blocker`, a consumer or a group, changes when it goes on.
   const std::atomic<uint64_t>& progress_word(const Slowest& blocker) const {
-    return blocker.is_group ? control_.group(blocker.index).releases : control_.entry(blocker.index).cursor;
+    return blocker.is_group ? PartOfGroup(blocker.index).group(blocker.index).releases
+                            : PartOf(blocker.index).entry(blocker.index).cursor;
   }
 
   uint64_t evicted_consumers() const { return evicted_consumers_; }
@@ -143,21 +179,42 @@ class ConsumerRoster {
     uint32_t pins;  // how many of its pins may be set
   };
 
-  static constexpr uint64_t kNever = UINT64_MAX;
+  struct Part {
+    ControlView view;
+    uint64_t seen_changes = 0;
+    bool unread = true;  // its entries are to be read
+  };
 
-  void ReadEntries(uint64_t changes, uint64_t head);
-  Place MakePlace(uint32_t index, uint64_t state, uint64_t head);
+  static constexpr uint64_t kNever = UINT64_MAX;
+  // What the bell may cost.
+  static constexpr size_t kLooksPerTurn = 4;
+  static constexpr size_t kMostBellsSaved = 2;
+
+  void AnswerBell(uint64_t rung, uint64_t head);
+  // True if it has changed.
+  static bool Look(Part& part);
+  void ReadUnreadParts(uint64_t head);
+  void ReadPart(const ControlView& part, std::vector<Place>::const_iterator& known,
+                std::vector<Place>::const_iterator end, uint64_t head);
+  const ControlView& PartOf(uint32_t index) const;
+  const ControlView& PartOfGroup(uint32_t group) const;
+  Place MakePlace(const ControlView& part, uint32_t index, uint64_t state, uint64_t head);
   uint64_t ReadCursor(Place& place, uint64_t head);
   Place* FindPlace(uint32_t index);
   static bool IsSleeping(const Place& place);
   template <typename Wants>
   bool EvictDead(Wants wants);
 
-  ControlView control_;
+  const std::atomic<uint64_t>* bell_;
+  uint64_t seen_bell_;
+  uint64_t revision_ = 0;
+  std::vector<Part> parts_;
+  size_t turn_ = 0;
+  size_t looks_to_spend_;
   uint32_t max_pins_;
   LivenessProbe is_alive_;
-  uint64_t seen_changes_ = UINT64_MAX;
   std::vector<Place> active_;
+  std::vector<Place> known_before_;  // of a reading; kept for its memory
   std::vector<Sleepers> sleepers_;
   std::vector<GroupProgress> groups_;
   std::vector<uint64_t> dead_states_;      // by index: the state word of a consumer that was found dead

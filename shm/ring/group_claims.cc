@@ -84,8 +84,11 @@ GroupMember::GroupMember(const ControlView& control, uint32_t group, uint32_t pl
     : claims_(control.claims(group)),
       entry_(&control.group(group)),
       group_(group),
-      place_(place),
+      first_place_(control.first_place()),
+      place_(place - first_place_),
       holder_lives_(std::move(holder_lives)) {}
+
+bool GroupMember::HolderLives(uint64_t word) const { return holder_lives_(first_place_ + PlaceOf(word)); }
 
 uint64_t GroupMember::DoneBelow(uint64_t head) const {
   done_below_ = std::max(done_below_, head - std::min<uint64_t>(head, claims_.size()));
@@ -138,7 +141,7 @@ bool GroupMember::IsAbandoned(uint64_t sequence) const {
     case Verdict::kSenseless:
       return true;
     case Verdict::kClaimed:
-      return PlaceOf(word) != place_ && !holder_lives_(PlaceOf(word));
+      return PlaceOf(word) != place_ && !HolderLives(word);
     case Verdict::kDone:
     case Verdict::kPassed:
       break;
@@ -152,7 +155,7 @@ std::optional<GroupMember::Claim> GroupMember::TakeOver(uint64_t sequence) {
     case Verdict::kUnclaimed:
       return TryClaim(sequence);
     case Verdict::kClaimed:
-      if (PlaceOf(word) == place_ || holder_lives_(PlaceOf(word))) return std::nullopt;
+      if (PlaceOf(word) == place_ || HolderLives(word)) return std::nullopt;
       break;
     case Verdict::kSenseless:
       break;
@@ -194,16 +197,17 @@ void GroupMember::WakeProducer(const ProducerWait& wait, uint64_t sequence) {
 }
 
 void ReopenPlace(const ControlView& control, uint32_t place) {
+  const uint32_t index = place - control.first_place();
   for (uint32_t group = 0; group < control.shape.group_count; ++group) {
-    for (std::atomic<uint64_t>& claim : control.claims(group)) {
+    for (std::atomic<uint64_t>& claim : control.claims(control.shape.first_group + group)) {
       // Acquire and release: nothing that this place's holder does is seen before its claims are gone.
       uint64_t word = claim.load(std::memory_order_acquire);
       const uint64_t sequence = word >> (64 - kClaimSequenceBits);
-      if (PlaceOf(word) != place || Judge(word, sequence, control.shape.capacity_slots) != Verdict::kClaimed)
+      if (PlaceOf(word) != index || Judge(word, sequence, control.shape.capacity_slots) != Verdict::kClaimed)
         continue;
       // Edge C. If it fails, another member has just taken the slot over.
       claim.compare_exchange_strong(word,
-                                    ClaimWord(sequence, ClaimState::kOpen, place, NextRedeliveries(word)),
+                                    ClaimWord(sequence, ClaimState::kOpen, index, NextRedeliveries(word)),
                                     std::memory_order_acq_rel, std::memory_order_relaxed);
       PYLABHUB_CRASH_POINT("group.reopen.opened");
     }

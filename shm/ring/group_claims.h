@@ -67,7 +67,7 @@ class GroupProgress {
 // One member's hand in the claim words of its group. Thread safety: thread-compatible; it belongs to the member's thread.
 class GroupMember {
  public:
-  // True if the holder of the place at this index lives: the kernel's word. Never asked about the member's own place.
+  // True if the holder of the place lives: the kernel's word. Never asked about the member's own place.
   using LivenessProbe = std::function<bool(uint32_t place)>;
 
   struct Claim {
@@ -99,12 +99,14 @@ class GroupMember {
   bool AllDoneBelow(uint64_t head) const { return DoneBelow(head) >= head; }
 
  private:
+  bool HolderLives(uint64_t word) const;
   std::atomic<uint64_t>& WordOf(uint64_t sequence) const { return claims_[sequence % claims_.size()]; }
   std::optional<Claim> Swap(uint64_t sequence, uint64_t seen, uint32_t redeliveries);
 
   std::span<std::atomic<uint64_t>> claims_;
   GroupEntry* entry_;
   uint32_t group_;
+  uint32_t first_place_;  // words count places from there
   uint32_t place_;
   LivenessProbe holder_lives_;
   mutable uint64_t done_below_ = 0;  // remembers how far DoneBelow has looked

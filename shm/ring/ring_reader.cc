@@ -31,8 +31,8 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup s
       turn_(setup.member.has_value()       ? Turn::kShared
             : order_ == ReadOrder::kLatest ? Turn::kLatest
                                            : Turn::kNext),
+      max_pinned_(setup.max_pinned),
       may_settle_(setup.waited_for_without_end),
-      announced_change_(setup.announced_change),
       checksum_(view.config.checksum),
       member_(std::move(setup.member)),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()) {
@@ -45,7 +45,7 @@ RingReader::RingReader(const DataView& view, ConsumerEntry* entry, ReaderSetup s
   missed_before_ = setup.start.missed_slots;
   MoveTo(std::min(setup.start.sequence, kMaxHead));
   // Edge J: from head on nothing is written over, whether or not the producer has seen this consumer yet.
-  if (may_settle_ && setup.start.at_head) Settle();
+  if (may_settle_ && setup.start.at_head && !setup.may_be_unheard) Settle();
   // Edge G: what a member has claimed is not written over, whether or not the producer has seen that member.
   if (member_.has_value()) Settle();
 }
@@ -61,7 +61,7 @@ void RingReader::Settle() {
 void RingReader::TrySettle() {
   // Acquire: who sees the acknowledgement sees what was withdrawn before it; from then on the producer goes no further
   // than the cursor allows.
-  if (view_.header->wait.acknowledged_changes.load(std::memory_order_acquire) < announced_change_) return;
+  if (record_->acknowledged_state.load(std::memory_order_acquire) != state_) return;
   Settle();
   LookBack();
 }
@@ -180,6 +180,8 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
       const SlotResult result = TakeHere(cell(), expected_, slot);
       if (result != SlotResult::kTimeout) return result;
     } else if (WasLapped(stamp)) {
+      // Nobody else is lapped while it reads in place.
+      if (access_ == Access::kInPlace && IsCutOff(std::memory_order_acquire)) return SlotResult::kCutOff;
       SkipLap();
     } else {
       // Who waits asks for the payload's line together with the stamp's: both come at once then.
@@ -194,7 +196,8 @@ SlotResult RingReader::TryAcquireBatch(std::span<SlotView> slots, size_t* taken)
   *taken = 0;
   const SlotResult first = TryAcquire(slots.data());
   if (first != SlotResult::kOk) return first;
-  const size_t room = order_ == ReadOrder::kNext ? std::min(slots.size(), held_.size()) : 1;
+  size_t room = order_ == ReadOrder::kNext ? std::min(slots.size(), held_.size()) : 1;
+  if (access_ == Access::kPinned) room = std::min<size_t>(room, max_pinned_);
   size_t count = 1;
   while (count < room) {
     const SlotResult result = TakeIfThere(&slots[count]);
@@ -246,8 +249,7 @@ void RingReader::SkipLap() {
 
 bool RingReader::IsReady() const {
   // Relaxed, here and below: nothing is read because of it; TryAcquire looks again.
-  if (access_ != Access::kInPlace && record_->cut_off_state.load(std::memory_order_relaxed) == state_)
-    return true;
+  if (access_ != Access::kInPlace && IsCutOff(std::memory_order_relaxed)) return true;
   if (order_ == ReadOrder::kLatest) return FindNewest() > expected_;
   if (corrupt_unreported_) return true;
   if (turn_ == Turn::kShared) return HasUnclaimed();

@@ -59,11 +59,13 @@ struct ReaderSetup {
   ReadOrder order = ReadOrder::kNext;
   StartingPoint start = {};
   // Once it knows of this consumer, the producer never writes over a slot that this one has not released. It does when it
-  // has acknowledged so many changes of membership.
+  // has acknowledged its place.
   bool waited_for_without_end = false;
-  uint64_t announced_change = 0;
+  // Edge J does not hold: others may keep the producer from hearing of this consumer, until it has acknowledged its place.
+  bool may_be_unheard = false;
   // Slots that may be held at once: so many pins are declared in its entry, if it needs any.
   uint32_t max_batch = 1;
+  uint32_t max_pinned = kPinsPerConsumer;  // of those, as long as they need pins
   // Of a group: it reads the slots that nobody else of that group has.
   std::optional<GroupMember> member = std::nullopt;
 };
@@ -80,7 +82,7 @@ class RingReader {
     if (access_ != Access::kInPlace) {
       if (may_settle_) TrySettle();
       // Acquire: whatever the producer did before it cut this consumer off.
-      if (record_->cut_off_state.load(std::memory_order_acquire) == state_) [[unlikely]]
+      if (IsCutOff(std::memory_order_acquire)) [[unlikely]]
         return SlotResult::kCutOff;
     }
     if (turn_ == Turn::kNext) return TryAcquireNext(slot);
@@ -199,6 +201,8 @@ class RingReader {
   void SkipLap();
   void Settle();
   void TrySettle();
+  // True if the producer gives it nothing any more: it was too slow, or its part was replaced.
+  bool IsCutOff(std::memory_order order) const { return record_->cut_off_state.load(order) >= state_; }
   // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);
@@ -232,8 +236,8 @@ class RingReader {
   ReadOrder order_;
   Turn turn_;
   Access access_;
+  uint32_t max_pinned_;
   bool may_settle_;  // it will read in place when the producer knows of it
-  uint64_t announced_change_;
   Checksum checksum_;
   std::optional<GroupMember> member_;
   bool look_back_ = false;  // FindAbandoned found something

@@ -28,9 +28,11 @@ RingWriter::RingWriter(const DataSegment& segment, const ChannelConfig& config, 
       geometry_(segment.geometry),
       progress_(&segment.header->progress),
       lossless_(IsLossless(config.policy)),
+      endless_patience_(config.max_patience == absl::InfiniteDuration()),
       checksum_(config.checksum),
       roster_(roster),
-      acknowledged_changes_(roster.seen_changes()),
+      acknowledged_revision_(roster.revision()),
+      acknowledged_states_(geometry_.place_count, 0),
       limit_(lossless_ ? 0 : kUnlimited),
       cell_offset_bytes_(geometry_.cells_offset_bytes),
       cells_end_offset_bytes_(geometry_.cells_offset_bytes + geometry_.cells_bytes()),
@@ -67,10 +69,41 @@ bool RingWriter::ExtendLimit() {
 void RingWriter::Acknowledge() {
   if (lossless_) ExtendLimit();
   PublishNewRosterCounters();
-  acknowledged_changes_ = roster_.seen_changes();
+  acknowledged_revision_ = roster_.revision();
+  uint32_t next = 0;
+  const auto forget_below = [&](uint32_t end) {
+    for (; next < end; ++next) TellPlace(next, 0, 0);
+  };
+  roster_.TellKnown([&](const ConsumerRoster::Known& known) {
+    forget_below(known.index);
+    // Who will read in place needs pins no more.
+    const bool settles = lossless_ && endless_patience_ && known.waits_long;
+    TellPlace(known.index, known.state, settles ? 0 : known.pins);
+    next = known.index + 1;
+  });
+  forget_below(geometry_.place_count);
+}
+
+void RingWriter::TellPlace(uint32_t place, uint64_t state, uint32_t pins) {
+  if (acknowledged_states_[place] == state) return;
+  acknowledged_states_[place] = state;
+  PlaceRecord& record = segment_.places()[place];
+  record.pins.store(pins, std::memory_order_relaxed);
+  PYLABHUB_CRASH_POINT("ring.member.pins_said");
   // Release: who sees it sees every stamp that was withdrawn before.
-  segment_.header->wait.acknowledged_changes.store(acknowledged_changes_, std::memory_order_release);
-  PYLABHUB_CRASH_POINT("ring.members.acknowledged");
+  record.acknowledged_state.store(state, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("ring.member.acknowledged");
+}
+
+void RingWriter::RenewPart(size_t index, const ControlView& fresh) {
+  for (uint32_t place = fresh.first_place(); place < fresh.end_place(); ++place) {
+    PlaceRecord& record = segment_.places()[place];
+    record.token.store(kNotReserved, std::memory_order_relaxed);
+    // Release, and before anything is written over that was held for it: no state of the part that is replaced is above this one.
+    record.cut_off_state.store(StateOf(0, Phase::kFree, fresh.shape.renewals), std::memory_order_release);
+  }
+  roster_.Renew(index, fresh, next_);
+  Acknowledge();
 }
 
 bool RingWriter::TryAcquireBatch(size_t slots) {
@@ -198,7 +231,7 @@ void RingWriter::RetireOverwrittenSlot() {
   progress_->committed_bytes.store(committed_bytes_, std::memory_order_relaxed);
   PYLABHUB_CRASH_POINT("ring.commit.bytes_counted");
   roster_.Refresh(next_);
-  if (acknowledged_changes_ != roster_.seen_changes()) [[unlikely]]
+  if (acknowledged_revision_ != roster_.revision()) [[unlikely]]
     Acknowledge();
   if (roster_.AnyMaySleep()) [[unlikely]]
     WakeSleepers();

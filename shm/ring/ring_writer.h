@@ -79,6 +79,9 @@ class RingWriter {
 
   // Who holds back the next slot, for waiting: after TryAcquire said no.
   ConsumerRoster::Slowest FindSlowest() { return roster_.FindSlowest(next_); }
+  // The part at `index` was replaced by a fresh one: who was there is told that it gets nothing any more, and forgotten. Not
+  // while slots are prepared.
+  void RenewPart(size_t index, const ControlView& fresh);
   // Forgets those who hold it back and are dead. True if there were any.
   bool EvictDeadBlockers() { return roster_.EvictDeadBelow(needed_cursor()); }
   // The cursor that lets the next slot be written.
@@ -106,13 +109,14 @@ class RingWriter {
   SlotDescriptor* cell() const { return At<SlotDescriptor>(segment_.base, cell_offset_bytes_); }
 
   bool HasRoom() {
-    if (acknowledged_changes_ != roster_.seen_changes()) [[unlikely]]
+    if (acknowledged_revision_ != roster_.revision()) [[unlikely]]
       Acknowledge();
     return next_ < limit_ || ExtendLimit();
   }
   bool ExtendLimit();
   // Counts those who have joined, and tells them. Not while slots are prepared, which may be written over theirs.
   void Acknowledge();
+  void TellPlace(uint32_t place, uint64_t state, uint32_t pins);
   bool AcquireChunks(uint32_t slots);
   std::byte* payload_base(uint32_t index) const {
     return geometry_.inline_payloads() ? staging_ + index * staging_stride_bytes_
@@ -136,12 +140,14 @@ class RingWriter {
   uint64_t generation_ = ForkGeneration();
   ProducerProgress* progress_;
   bool lossless_;
+  bool endless_patience_;
   Checksum checksum_;
   ConsumerRoster& roster_;
   SlotClock clock_;
 
   uint64_t next_ = 0;  // the sequence number of the slot to be written
-  uint64_t acknowledged_changes_;
+  uint64_t acknowledged_revision_;
+  std::vector<uint64_t> acknowledged_states_;  // by place, as PlaceRecord says them
   uint64_t limit_;              // below it, slots may be written without looking at the cursors
   uint64_t cell_offset_bytes_;  // of the cell of next_
   uint64_t cells_end_offset_bytes_;

@@ -13,6 +13,9 @@
 namespace pylabhub::shm {
 namespace {
 
+// Behind every group's.
+constexpr uint32_t kMaxFirstPlace = (kMaxGroups + 1) * kMaxConsumers - 1;
+
 constexpr size_t RoundUp(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
 size_t EntriesBytes(const ControlShape& shape) { return shape.max_consumers * sizeof(ConsumerEntry); }
@@ -39,7 +42,8 @@ void OpenClaims(std::span<std::atomic<uint64_t>> claims) {
 bool IsSoundShape(const ControlShape& shape) {
   return shape.max_consumers >= 1 && shape.max_consumers <= kMaxConsumers &&
          shape.group_count <= kMaxGroups && shape.capacity_slots <= kMaxCapacitySlots &&
-         (shape.group_count == 0) == (shape.capacity_slots == 0);
+         (shape.group_count == 0) == (shape.capacity_slots == 0) && shape.first_place <= kMaxFirstPlace &&
+         shape.first_group <= kMaxGroups && shape.renewals <= kMaxRenewals;
 }
 
 }  // namespace
@@ -50,12 +54,23 @@ ControlShape ControlShape::Of(const ChannelConfig& config) {
           .capacity_slots = config.groups.empty() ? 0 : config.capacity_slots};
 }
 
+ControlShape ControlShape::OfPart(const ChannelConfig& config, const PartPlan& plan, uint32_t renewals) {
+  const bool shared = plan.group != 0;
+  return {.max_consumers = plan.places,
+          .group_count = shared ? 1u : 0u,
+          .capacity_slots = shared ? config.capacity_slots : 0,
+          .first_place = plan.first_place,
+          .first_group = shared ? plan.group - 1 : 0,
+          .renewals = renewals};
+}
+
 GroupEntry& ControlView::group(uint32_t index) const {
-  return *At<GroupEntry>(groups, index * GroupStrideBytes(shape));
+  return *At<GroupEntry>(groups, (index - shape.first_group) * GroupStrideBytes(shape));
 }
 
 std::span<std::atomic<uint64_t>> ControlView::claims(uint32_t index) const {
-  return {At<std::atomic<uint64_t>>(groups, index * GroupStrideBytes(shape) + sizeof(GroupEntry)),
+  return {At<std::atomic<uint64_t>>(
+              groups, (index - shape.first_group) * GroupStrideBytes(shape) + sizeof(GroupEntry)),
           shape.capacity_slots};
 }
 
@@ -84,11 +99,18 @@ ControlView BuildControl(std::span<std::byte> memory, const ControlShape& shape,
   header->max_consumers = shape.max_consumers;
   header->group_count = shape.group_count;
   header->capacity_slots = shape.capacity_slots;
+  header->first_place = shape.first_place;
+  header->first_group = shape.first_group;
+  header->renewals = shape.renewals;
   PYLABHUB_CRASH_POINT("segment.build.control_header_written");
   auto* entries = At<ConsumerEntry>(memory.data(), entries_offset);
-  for (uint32_t i = 0; i < shape.max_consumers; ++i) new (&entries[i]) ConsumerEntry{};
+  for (uint32_t i = 0; i < shape.max_consumers; ++i) {
+    new (&entries[i]) ConsumerEntry{};
+    entries[i].state.store(StateOf(0, Phase::kFree, shape.renewals), std::memory_order_relaxed);
+  }
   const ControlView view = {header, entries, memory.data() + groups_offset, shape, segment_id};
-  for (uint32_t group = 0; group < shape.group_count; ++group) OpenClaims(view.claims(group));
+  for (uint32_t group = 0; group < shape.group_count; ++group)
+    OpenClaims(view.claims(shape.first_group + group));
   WriteSuperblock(memory, segment_id, header_offset);
   PublishSuperblock(memory, kControlMagic);
   return view;
@@ -104,7 +126,10 @@ absl::StatusOr<ControlView> ViewControl(std::span<std::byte> memory) {
   CopyFixedPart(fixed, *view.header, offsetof(ControlHeader, membership_changes));
   view.shape = {.max_consumers = fixed.max_consumers,
                 .group_count = fixed.group_count,
-                .capacity_slots = fixed.capacity_slots};
+                .capacity_slots = fixed.capacity_slots,
+                .first_place = fixed.first_place,
+                .first_group = fixed.first_group,
+                .renewals = fixed.renewals};
   view.segment_id = superblock->segment_id;
   const bool sound = IsSoundShape(view.shape) &&
                      IsSoundPart(fixed.entries_offset_bytes, EntriesBytes(view.shape), memory.size()) &&

@@ -67,6 +67,7 @@ void WriteGeometry(DataHeader* header, const Geometry& geometry) {
   header->zone_offset_bytes = geometry.zone_offset_bytes;
   header->zone_bytes = geometry.zone_bytes;
   header->chunk_count = geometry.chunk_count;
+  header->place_count = geometry.place_count;
 }
 
 // Where a schema's canonical text lies, and what it hashes to.
@@ -159,7 +160,7 @@ absl::StatusOr<ChannelConfig> ReadConfig(const DataHeader& header, std::span<con
 Geometry ReadGeometry(const DataHeader& header) {
   Geometry geometry;
   geometry.capacity_slots = header.capacity_slots;
-  geometry.max_consumers = header.max_consumers;
+  geometry.place_count = header.place_count;
   geometry.slot_bytes = header.slot_bytes;
   geometry.cells_offset_bytes = header.cells_offset_bytes;
   geometry.cell_stride_bytes = header.cell_stride_bytes;
@@ -175,8 +176,9 @@ Geometry ReadGeometry(const DataHeader& header) {
 
 }  // namespace
 
-size_t DataFileBytes(const ChannelConfig& config) {
-  const Geometry geometry = Geometry::Of(config);
+size_t DataFileBytes(const ChannelConfig& config, uint32_t place_count) {
+  Geometry geometry = Geometry::Of(config);
+  geometry.place_count = place_count;
   const uint64_t parts_bytes = sizeof(DataHeader) + geometry.cells_bytes() + geometry.chunks_bytes() +
                                geometry.chunk_sequences_bytes() + geometry.places_bytes() +
                                geometry.zone_part_bytes() + CanonicalText(config.schema).size() +
@@ -185,9 +187,10 @@ size_t DataFileBytes(const ChannelConfig& config) {
 }
 
 DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config, const SegmentId& segment_id,
-                      const SegmentId& predecessor_id) {
+                      const SegmentId& predecessor_id, uint32_t place_count) {
   ManagedMemory managed(memory);
   Geometry geometry = Geometry::Of(config);
+  geometry.place_count = place_count;
   const uint64_t header_offset = managed.Allocate(sizeof(DataHeader), kSpacingBytes);
   geometry.cells_offset_bytes = managed.Allocate(geometry.cells_bytes(), kSpacingBytes);
   if (!geometry.inline_payloads()) {

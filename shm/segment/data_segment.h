@@ -33,7 +33,7 @@ struct DataSegment {
   DataHeader* header = nullptr;
 
   std::span<PlaceRecord> places() const {
-    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.max_consumers};
+    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.place_count};
   }
 };
 
@@ -50,16 +50,23 @@ struct DataView {
   int64_t producer_pid = 0;
 
   std::span<const PlaceRecord> places() const {
-    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.max_consumers};
+    return {At<PlaceRecord>(base, geometry.places_offset_bytes), geometry.place_count};
   }
 };
 
 // The size of the file that a data segment for `config` (valid, with defaults) needs.
-size_t DataFileBytes(const ChannelConfig& config);
+size_t DataFileBytes(const ChannelConfig& config, uint32_t place_count);
+inline size_t DataFileBytes(const ChannelConfig& config) {
+  return DataFileBytes(config, config.max_consumers);
+}
 
 // Builds a data segment in `memory`, all zero and of DataFileBytes. Nobody can open it before PublishData.
 DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config, const SegmentId& segment_id,
-                      const SegmentId& predecessor_id);
+                      const SegmentId& predecessor_id, uint32_t place_count);
+inline DataSegment BuildData(std::span<std::byte> memory, const ChannelConfig& config,
+                             const SegmentId& segment_id, const SegmentId& predecessor_id) {
+  return BuildData(memory, config, segment_id, predecessor_id, config.max_consumers);
+}
 void PublishData(std::span<std::byte> memory);
 
 // kFailedPrecondition if `memory` is not a whole, sound, published data segment of this version; the message

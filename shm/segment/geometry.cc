@@ -1,6 +1,7 @@
 #include "shm/segment/geometry.h"
 
 #include "absl/strings/str_cat.h"
+#include "shm/part_plan.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -29,7 +30,7 @@ absl::Status CheckPart(absl::string_view name, uint64_t offset_bytes, uint64_t b
 Geometry Geometry::Of(const ChannelConfig& config) {
   Geometry geometry;
   geometry.capacity_slots = config.capacity_slots;
-  geometry.max_consumers = config.max_consumers;
+  geometry.place_count = config.max_consumers;
   geometry.slot_bytes = config.slot_bytes;
   geometry.zone_bytes = config.zone_bytes;
   if (config.slot_bytes <= kMaxInlineBytes) {
@@ -50,6 +51,8 @@ absl::Status Geometry::Check(const ChannelConfig& config, uint64_t file_bytes) c
       chunk_count != expected.chunk_count) {
     return Damaged("its strides are not those of its slot_bytes and capacity_slots");
   }
+  if (place_count != config.max_consumers && place_count != CountPlaces(PlanParts(config)))
+    return Damaged(absl::StrCat("it has ", place_count, " places for ", config.max_consumers, " consumers"));
   const struct {
     absl::string_view name;
     uint64_t offset_bytes, bytes, alignment;

@@ -19,7 +19,7 @@ namespace pylabhub::shm {
 // creation of the segment.
 struct Geometry {
   uint32_t capacity_slots = 0;
-  uint32_t max_consumers = 0;
+  uint32_t place_count = 0;
   uint32_t chunk_count = 0;  // 0: payloads lie in their cells
   uint64_t slot_bytes = 0;
   uint64_t cell_stride_bytes = 0;
@@ -35,7 +35,7 @@ struct Geometry {
   uint64_t cells_bytes() const { return capacity_slots * cell_stride_bytes; }
   uint64_t chunks_bytes() const { return chunk_count * chunk_stride_bytes; }
   uint64_t chunk_sequences_bytes() const { return chunk_count * sizeof(uint64_t); }
-  uint64_t places_bytes() const { return max_consumers * sizeof(PlaceRecord); }
+  uint64_t places_bytes() const { return place_count * sizeof(PlaceRecord); }
   uint64_t zone_copy_stride_bytes() const {
     return (zone_bytes + kSpacingBytes - 1) / kSpacingBytes * kSpacingBytes;
   }
@@ -43,7 +43,7 @@ struct Geometry {
     return zone_bytes == 0 ? 0 : sizeof(ZoneHeader) + 2 * zone_copy_stride_bytes();
   }
 
-  // Sizes and counts for `config`, which must be valid. Offsets are 0.
+  // Sizes and counts for `config`, which must be valid, with a place for each consumer. Offsets are 0.
   static Geometry Of(const ChannelConfig& config);
 
   // OK if sizes and counts are those of `config`, and every part lies aligned and within `file_bytes`; else

@@ -2,9 +2,9 @@
 // offsets pinned. docs/shm_layout.md draws them; a change here is a new kAbiVersion.
 //
 // A data file is written by its producer alone and mapped read-only by consumers. A control file holds one
-// entry for each consumer, written by that consumer. Both start with a Superblock; the rest is a
-// Boost.Interprocess managed segment. Words of different writers are 128 bytes apart, since processors fetch
-// lines in pairs.
+// entry for each consumer, written by that consumer; where memory is handed over, each consumer (or group) has a control
+// file of its own, a *part*. Both start with a Superblock; the rest is a Boost.Interprocess managed segment. Words of
+// different writers are 128 bytes apart, since processors fetch lines in pairs.
 //
 // Everything is little-endian, atomics are lock-free, and nothing depends on a compiler flag: two builds
 // share one segment.
@@ -20,7 +20,7 @@
 
 namespace pylabhub::shm {
 
-inline constexpr uint32_t kAbiVersion = 2;
+inline constexpr uint32_t kAbiVersion = 3;
 inline constexpr size_t kLineBytes = 64;
 inline constexpr size_t kSpacingBytes = 128;
 inline constexpr size_t kPageBytes = 4096;
@@ -92,8 +92,6 @@ struct alignas(kSpacingBytes) ProducerWait {
   std::atomic<uint32_t> waiting_place;
   std::atomic<uint64_t> waiting_cursor;  // wake it when that consumer's cursor has come so far
   std::atomic<uint64_t> closed_at;       // 1 + the final sequence number's successor (head + 1); 0: open
-  // The value of membership_changes that the producer knows of: who joined before it is waited for.
-  std::atomic<uint64_t> acknowledged_changes;
 };
 static_assert(sizeof(ProducerWait) == 128);
 inline constexpr uint32_t kWaitingGroup = 1 << 16;
@@ -115,7 +113,7 @@ struct alignas(kSpacingBytes) DataHeader {
   uint64_t chunk_stride_bytes;
   uint64_t chunk_sequences_offset_bytes;  // for each chunk, 1 + the sequence number of the slot written into
                                           // it last
-  uint64_t places_offset_bytes;           // max_consumers of PlaceRecord
+  uint64_t places_offset_bytes;           // place_count of PlaceRecord
   uint64_t schema_offset_bytes;           // its canonical text
   uint32_t chunk_count;
   uint32_t schema_bytes;
@@ -130,7 +128,8 @@ struct alignas(kSpacingBytes) DataHeader {
   uint64_t zone_bytes;         // of one copy
   uint64_t zone_schema_offset_bytes;
   uint32_t zone_schema_bytes;
-  uint32_t reserved;
+  uint32_t
+      place_count;  // max_consumers; more in a pipeline whose control is in parts, where each group has so many
   uint8_t zone_schema_hash[32];
   char groups[kMaxGroups][kGroupNameBytes];
   ProducerProgress progress;
@@ -155,12 +154,16 @@ inline constexpr uint64_t kReservationTaken = 1;
 struct alignas(kLineBytes) PlaceRecord {
   std::atomic<uint64_t> token;
   std::atomic<uint64_t> holds_slots;  // 1: nothing is overwritten before that consumer has come
-  // The ConsumerEntry::state of a consumer that was too slow and is not waited for below `waited_from`, and of one that
-  // was cut off; 0: nobody was.
+  // The ConsumerEntry::state of a consumer that was too slow and is not waited for below `waited_from`; 0: nobody was.
   std::atomic<uint64_t> dropped_state;
   std::atomic<uint64_t> waited_from;
-  std::atomic<uint64_t> cut_off_state;
+  std::atomic<uint64_t>
+      cut_off_state;                 // whoever has this state, or had the place before, gets nothing any more
   std::atomic<uint64_t> blocked_ns;  // for how long the producer has waited for whoever had this place
+  // The ConsumerEntry::state of the consumer that the producer knows of: it is waited for, and its pins count. 0: nobody.
+  std::atomic<uint64_t> acknowledged_state;
+  std::atomic<uint32_t> pins;  // of that consumer
+  uint32_t reserved;
 
   // The token of the consumer that is still to come; kNotReserved if there is none.
   uint64_t Expected() const {
@@ -170,10 +173,18 @@ struct alignas(kLineBytes) PlaceRecord {
 };
 static_assert(sizeof(PlaceRecord) == 64);
 
-// A consumer's phase, in the low byte of ConsumerEntry::state; the rest counts the entry's uses.
+// A consumer's phase, in the low byte of ConsumerEntry::state; above it 32 bits that count the entry's uses, and above those
+// ControlHeader::renewals: the states of a place only grow, even when its part is replaced by a fresh one.
 enum class Phase : uint8_t { kFree = 0, kJoining = 1, kActive = 2, kLeft = 3 };
+inline constexpr uint32_t kStateUsesBits = 32;
 constexpr Phase PhaseOf(uint64_t state) { return static_cast<Phase>(state & 0xff); }
-constexpr uint64_t StateOf(uint64_t uses, Phase phase) { return uses << 8 | static_cast<uint64_t>(phase); }
+constexpr uint64_t UsesOf(uint64_t state) { return state >> 8 & ((uint64_t{1} << kStateUsesBits) - 1); }
+constexpr uint32_t RenewalsOf(uint64_t state) { return static_cast<uint32_t>(state >> (8 + kStateUsesBits)); }
+constexpr uint64_t StateOf(uint64_t uses, Phase phase, uint32_t renewals = 0) {
+  return uint64_t{renewals} << (8 + kStateUsesBits) | UsesOf(uses << 8) << 8 | static_cast<uint64_t>(phase);
+}
+// Of so many bits are the renewals in a state.
+inline constexpr uint32_t kMaxRenewals = (1u << (64 - 8 - kStateUsesBits)) - 1;
 
 // ConsumerEntry::wait_state. A producer that sees kAwake owes nothing; kMaySleep, a fence and another look;
 // kSleeping, a wake. kNotYet: the consumer has not chosen the slot that it starts with, and does not count as one of
@@ -185,7 +196,7 @@ inline constexpr uint32_t kNotYet = 4;
 
 // Written by the one consumer that holds the lock of its place.
 struct alignas(kSpacingBytes) ConsumerEntry {
-  std::atomic<uint64_t> state;  // uses << 8 | Phase
+  std::atomic<uint64_t> state;  // StateOf
   std::atomic<uint64_t> token;  // random; names the consumer in a successor's reservations
   std::atomic<uint32_t> wait_state;
   std::atomic<uint32_t> order;  // ReadOrder: a kLatest consumer is never waited for
@@ -214,15 +225,22 @@ struct alignas(kSpacingBytes) ControlHeader {
   SegmentId segment_id;
   uint64_t entries_offset_bytes;  // max_consumers of ConsumerEntry
   uint64_t groups_offset_bytes;   // group_count of GroupEntry, each with its claims behind it
-  uint32_t max_consumers;
+  uint32_t max_consumers;         // places in this file
   uint32_t group_count;
   uint32_t capacity_slots;
-  uint32_t reserved;
+  uint32_t first_place;  // the number of the first of them; not 0 in a part only
+  uint32_t first_group;
+  uint32_t renewals;  // how often this part was replaced by a fresh one
   // Counts joins and departures: a producer that sees it unchanged knows its consumers. Written by all of
   // them.
   alignas(kSpacingBytes) std::atomic<uint64_t> membership_changes;
 };
 static_assert(sizeof(ControlHeader) == 256 && offsetof(ControlHeader, membership_changes) == 128);
+
+// The bell of a segment whose control is in parts: one page, with a counter at its start, which every consumer adds to after it
+// has counted a change in its part, so that the producer looks at once. Everybody may write anything into it, so nothing
+// depends on it but how soon; and nothing else is in it.
+inline constexpr size_t kBellBytes = kPageBytes;
 
 // A group of consumers that share the work: this, and then a claim word for each cell of the ring, written by its
 // members, who trust each other (shm/ring/group_claims.h).
@@ -232,7 +250,7 @@ struct alignas(kSpacingBytes) GroupEntry {
 static_assert(sizeof(GroupEntry) == 128);
 
 // A claim word says who has a slot for a group. From the low end:
-//   place         10 bits  of the member that has it, or had it last
+//   place         10 bits  of the member that has it, or had it last; counted from the part's first
 //   state          2 bits  ClaimState
 //   redeliveries   6 bits  how often it was taken away from a dead member; 0: never
 //   sequence      46 bits  the slot's number, as far as it goes
@@ -261,8 +279,8 @@ struct AnchorBlock {
 };
 static_assert(sizeof(AnchorBlock) == 48);
 
-// Lock bytes: the producer's in the data file, consumer i's in the control file at kFirstConsumerLockByte +
-// i.
+// Lock bytes: the producer's in the data file, in a control file that of the place at index i there at kFirstConsumerLockByte
+// + i.
 inline constexpr int64_t kProducerLockByte = 0;
 inline constexpr int64_t kFirstConsumerLockByte = 0;
 inline constexpr int64_t kAnchorLockByte = 0;
@@ -280,6 +298,8 @@ constexpr uint64_t LayoutHash() {
       sizeof(ConsumerEntry),
       sizeof(ControlHeader),
       sizeof(PlaceRecord),
+      offsetof(PlaceRecord, acknowledged_state),
+      kStateUsesBits,
       sizeof(GroupEntry),
       kClaimPlaceBits,
       kClaimSequenceBits,

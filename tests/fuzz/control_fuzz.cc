@@ -141,7 +141,6 @@ class Channel {
     shm::ReaderSetup setup{.place = place,
                            .start = {.at_head = !settles_late},
                            .waited_for_without_end = lossless_,
-                           .announced_change = control_.header->membership_changes,
                            .max_batch = kMaxBatch};
     if (shares_) {
       setup.member.emplace(control_, /*group=*/0, place,

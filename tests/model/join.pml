@@ -2,6 +2,10 @@
 // newcomer starts at the newest slot, and reads in place at once; or at the oldest that is kept: then it copies, as under an
 // overwriting policy, until the producer has acknowledged that it waits for it.
 //
+// HOSTILE_BELL: as where control is handed over in parts. Each consumer counts its changes in its own part, and then in the bell,
+// which a hostile one sets back whenever it likes. The producer looks at one part in turn at each Acquire as well, and nobody reads
+// in place before it is acknowledged, wherever it starts; what it was not counted for, it may lose.
+//
 // Never: a slot from the newcomer's start on that is overwritten unread (newest), or is overwritten and not passed over
 // (oldest); one that is torn; anybody who waits for ever. A newcomer may be killed at any step, and its place taken again.
 //
@@ -11,9 +15,11 @@
 // everyday: -DBUFFERED=1 -DCAPACITY=2 -DPLACES=1 -DSLOTS=4 -DCRASHES=0
 // everyday: -DBUFFERED=0 -DCAPACITY=1 -DPLACES=2 -DSLOTS=2 -DCRASHES=0
 // everyday: -DBUFFERED=0 -DCAPACITY=1 -DPLACES=1 -DSLOTS=2 -DCRASHES=1
+// everyday: -DHOSTILE_BELL -DBUFFERED=0 -DCAPACITY=1 -DPLACES=1 -DSLOTS=2 -DCRASHES=0
 // soak: -DBUFFERED=1 -DCAPACITY=1 -DPLACES=1 -DSLOTS=3 -DCRASHES=1
 // soak: -DBUFFERED=1 -DCAPACITY=1 -DPLACES=2 -DSLOTS=2 -DCRASHES=0
 // soak: -DBUFFERED=0 -DCAPACITY=2 -DPLACES=2 -DSLOTS=4 -DCRASHES=0
+// soak: -DHOSTILE_BELL -DBUFFERED=0 -DCAPACITY=1 -DPLACES=2 -DSLOTS=2 -DCRASHES=1
 //
 // MUTANT_NO_FENCE_IN_EXTEND_LIMIT    lost -DBUFFERED=0 -DCAPACITY=1 -DPLACES=2 -DSLOTS=2 -DCRASHES=0
 // MUTANT_NO_FENCE_IN_JOIN            torn
@@ -25,6 +31,7 @@
 // MUTANT_ACK_WITH_A_SLOT_PREPARED    torn
 // MUTANT_ACK_IS_RELAXED              lost
 // MUTANT_STAMP_BEFORE_ACK            torn
+// MUTANT_BELL_IS_TRUSTED             torn -DHOSTILE_BELL -DBUFFERED=0 -DCAPACITY=1 -DPLACES=1 -DSLOTS=2 -DCRASHES=0
 // MUTANT_DEAD_CONSUMER_STAYS         deadlock -DBUFFERED=0 -DCAPACITY=1 -DPLACES=2 -DSLOTS=2 -DCRASHES=1
 
 #ifndef DEPTH
@@ -38,11 +45,16 @@
 #define stamp(s) ((s) % CAPACITY)
 #define payload(s) (CAPACITY + (s) % CAPACITY)
 #define head (2 * CAPACITY)
-#define acknowledged_changes (2 * CAPACITY + 1)
-#define membership_changes (2 * CAPACITY + 2)
-#define state(p) (2 * CAPACITY + 3 + (p))
-#define cursor(p) (2 * CAPACITY + 3 + PLACES + (p))
-#define WORDS (2 * CAPACITY + 3 + 2 * PLACES)
+#define bell (2 * CAPACITY + 1)
+#define state(p) (2 * CAPACITY + 2 + (p))
+#define cursor(p) (2 * CAPACITY + 2 + PLACES + (p))
+#define acknowledged_state(p) (2 * CAPACITY + 2 + 2 * PLACES + (p))
+#define membership_changes(p) (2 * CAPACITY + 2 + 3 * PLACES + (p))  // of a part
+#ifdef HOSTILE_BELL
+#define WORDS (2 * CAPACITY + 2 + 4 * PLACES)
+#else
+#define WORDS (2 * CAPACITY + 2 + 3 * PLACES)
+#endif
 #include "memory.pml"
 #include "crash.pml"
 
@@ -58,6 +70,11 @@ byte place_lock[PLACES];  // the process that took the place's lock last; 0: nob
 
 byte known_state[PLACES];  // of the consumer that it waits for there; 0: nobody
 byte dead_state[PLACES];   // of one that was found dead there
+byte told_state[PLACES];   // of whom the producer has acknowledged there
+byte seen_bell;
+#ifdef HOSTILE_BELL
+byte seen_changes[PLACES];
+#endif
 
 inline ReadEntry(p) {
   d_step {
@@ -74,24 +91,63 @@ inline ReadEntry(p) {
   }
 }
 
-// ReadEntries if anybody joined since. Who is waited for from now on is told so, once no slot can be written that was
-// allowed before.
+#ifdef MUTANT_ACK_IS_RELAXED
+#define say_acknowledged(word, value) store(word, value)
+#else
+#define say_acknowledged(word, value) store_release(word, value)
+#endif
+
+inline TellPlace(p) {
+  if
+  :: told_state[p] != known_state[p] ->
+     told_state[p] = known_state[p];
+     say_acknowledged(acknowledged_state(p), told_state[p])
+  :: else
+  fi
+}
+
+// Who is waited for from now on is told so, once no slot can be written that was allowed before.
+inline Acknowledge() {
+#ifndef MUTANT_ACK_KEEPS_THE_LIMIT
+  limit = 0;
+#endif
+  TellPlace(0)
+#if PLACES > 1
+  ;
+  TellPlace(1)
+#endif
+}
+
+#ifdef HOSTILE_BELL
+inline LookAtPart(p) {
+  if
+  :: memory[membership_changes(p)] != seen_changes[p] ->
+     seen_changes[p] = memory[membership_changes(p)];
+     ReadEntry(p)
+  :: else
+  fi
+}
+
+// The next part, whatever the bell says.
+inline LookInTurn() {
+  turn = (turn + 1) % PLACES;
+  LookAtPart(turn);
+  Acknowledge()
+}
+#else
+#define LookAtPart(p) ReadEntry(p)
+#endif
+
+// Looks at the entries if the bell says that anybody joined since.
 inline Refresh() {
   if
-  :: memory[membership_changes] != seen_changes ->
-     seen_changes = memory[membership_changes];
-     ReadEntry(0);
+  :: memory[bell] != seen_bell ->
+     seen_bell = memory[bell];
+     LookAtPart(0);
 #if PLACES > 1
-     ReadEntry(1);
+     LookAtPart(1);
 #endif
-#ifndef MUTANT_ACK_KEEPS_THE_LIMIT
-     limit = 0;
-#endif
-#ifdef MUTANT_ACK_IS_RELAXED
-     store(acknowledged_changes, seen_changes)
-#else
-     store_release(acknowledged_changes, seen_changes)
-#endif
+     Acknowledge()
   :: else
   fi
 }
@@ -133,6 +189,9 @@ inline ExtendLimit() {
 inline EvictDead(p) { d_step { dead_state[p] = known_state[p]; known_state[p] = 0 } }
 
 inline Acquire() {
+#ifdef HOSTILE_BELL
+  LookInTurn();
+#endif
   do
   :: next < limit -> break
   :: next >= limit ->
@@ -150,7 +209,7 @@ inline Acquire() {
      :: next >= limit && is_dead(1) -> EvictDead(1)
 #endif
 #endif
-     :: next >= limit && memory[membership_changes] != seen_changes
+     :: next >= limit && memory[bell] != seen_bell
      fi
   od
 #ifdef MUTANT_ACK_WITH_A_SLOT_PREPARED
@@ -170,7 +229,10 @@ inline Commit() {
 
 active proctype producer() {
   byte me = PRODUCER;
-  byte next, limit, seen_changes;
+  byte next, limit;
+#ifdef HOSTILE_BELL
+  byte turn;
+#endif
   byte highest_cursor[PLACES];
   do
   :: next < SLOTS -> Acquire(); Commit()
@@ -189,13 +251,16 @@ active proctype producer() {
 #endif
 
 inline Announce() {
-#ifdef MUTANT_NO_FENCE_IN_JOIN
-  my_change = memory[membership_changes] + 1;
-  say(membership_changes, my_change)
-#else
-  fetch_add(membership_changes, my_change);
-  my_change++
+#ifdef HOSTILE_BELL
+  fetch_add(membership_changes(p), rung);
 #endif
+#ifdef MUTANT_NO_FENCE_IN_JOIN
+  rung = memory[bell] + 1;
+  say(bell, rung);
+#else
+  fetch_add(bell, rung);
+#endif
+  rung = 0
 }
 
 inline Join() {
@@ -248,14 +313,25 @@ inline SkipLap() {
 #ifdef MUTANT_IN_PLACE_WITHOUT_ACK
 #define may_be_counted true
 #else
-#define may_be_counted (!from_oldest || memory[acknowledged_changes] >= my_change)
+#define is_acknowledged (memory[acknowledged_state(p)] == kActive(me))
+#if defined(HOSTILE_BELL) && !defined(MUTANT_BELL_IS_TRUSTED)
+#define may_be_counted is_acknowledged
+#else
+#define may_be_counted (!from_oldest || is_acknowledged)
+#endif
+#endif
+
+#ifdef HOSTILE_BELL
+#define counts_from_the_start false
+#else
+#define counts_from_the_start (!from_oldest)
 #endif
 
 // What nobody looks at any more is to make no states of its own.
-inline Forget() { p = 0; expected = 0; my_change = 0; copy = 0; from_oldest = false; in_place = false; is_settled = false }
+inline Forget() { p = 0; expected = 0; rung = 0; copy = 0; from_oldest = false; in_place = false; is_settled = false }
 
 proctype consumer(byte me) {
-  byte p, expected, my_change, copy;
+  byte p, expected, rung, copy;
   bool from_oldest, in_place, is_settled;
 end_finds_no_place:
   atomic {
@@ -295,7 +371,7 @@ end_finds_no_place:
        fi;
        copy = 0
     :: expected < SLOTS && !is_there && was_lapped ->
-       lost = !from_oldest || is_settled;
+       lost = counts_from_the_start || is_settled;
        assert(!lost);
        is_settled = in_place;
        SkipLap()
@@ -315,6 +391,16 @@ end:
   :: kill(CONSUMER(1))
   od
 }
+
+#ifdef HOSTILE_BELL
+// The producer is not to hear of whoever has just rung.
+active proctype hostile_consumer() {
+end:
+  do
+  :: memory[bell] != seen_bell -> memory[bell] = seen_bell
+  od
+}
+#endif
 
 init {
   atomic {

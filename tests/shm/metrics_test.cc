@@ -235,7 +235,8 @@ TEST_F(MetricsTest, EachKindOfNonsenseInControlIsCounted) {
     const ChannelFiles files(folder.path(), "metrics.test");
     const auto segment = OpenNamedSegment(files, producer->segment_id(), Access::kReadWrite);
     ASSERT_TRUE(segment.ok()) << segment.status();
-    kind.spoil(segment->control_view, segment->control_view.entry(0));
+    const ControlView& control = segment->control.parts.front().view;
+    kind.spoil(control, control.entry(0));
     for (int i = 0; i < 10; ++i) PutStamped(*producer, absl::ZeroDuration());
     EXPECT_GT(count(), 0u) << kind.what;
   }

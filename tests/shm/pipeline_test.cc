@@ -320,7 +320,7 @@ TEST_P(PipelineTest, AProducerThatSleepsForAGroupIsWoken) {
     while (wait.waiting_place != kWaitingGroup) std::this_thread::yield();
     slot.Release();
     blocked.join();
-    woken = segment->control_view.group(0).releases.load() != 0;
+    woken = segment->control.parts.front().view.group(0).releases.load() != 0;
   }
   EXPECT_TRUE(woken);
 }

@@ -48,7 +48,7 @@ std::unique_ptr<DataBlockProducer> Create(const ChannelConfig& config,
   return producer.ok() ? *std::move(producer) : nullptr;
 }
 
-std::unique_ptr<DataBlockConsumer> Open(const SegmentDescriptors& descriptors,
+std::unique_ptr<DataBlockConsumer> Open(const ConsumerDescriptors& descriptors,
                                         const ConsumerOptions& options = {}) {
   auto consumer = DataBlockConsumer::OpenSealed(descriptors, options);
   EXPECT_TRUE(consumer.ok()) << consumer.status();
@@ -56,16 +56,19 @@ std::unique_ptr<DataBlockConsumer> Open(const SegmentDescriptors& descriptors,
 }
 
 SegmentDescriptors Copy(const DataBlockProducer& producer) { return *producer.descriptors()->Duplicate(); }
-
-// What the process at the other end of `socket` hands over.
-SegmentDescriptors Receive(int socket) {
-  auto received = ReceiveSegment(socket, kPatience);
-  EXPECT_TRUE(received.ok()) << received.status();
-  return received.ok() ? std::move(received->descriptors) : SegmentDescriptors();
+ConsumerDescriptors For(const DataBlockProducer& producer, size_t part = 0) {
+  return *producer.descriptors()->ForConsumer(part);
 }
 
-void Send(int socket, const DataBlockProducer& producer) {
-  const absl::Status sent = SendSegment(socket, *producer.descriptors(), "sealed.test", kPatience);
+// What the process at the other end of `socket` hands over.
+ConsumerDescriptors Receive(int socket) {
+  auto received = ReceiveSegment(socket, kPatience);
+  EXPECT_TRUE(received.ok()) << received.status();
+  return received.ok() ? std::move(received->descriptors) : ConsumerDescriptors();
+}
+
+void Send(int socket, const DataBlockProducer& producer, size_t part = 0) {
+  const absl::Status sent = SendSegment(socket, For(producer, part), "sealed.test", kPatience);
   EXPECT_TRUE(sent.ok()) << sent;
 }
 
@@ -78,7 +81,7 @@ TEST_P(SealedChannelTest, SlotsPassBetweenProcesses) {
   constexpr uint64_t kSlots = 2000;
   SocketPair sockets;
   ChildProcess consumer([&](const ChildProcess::Line& parent) {
-    const SegmentDescriptors descriptors = Receive(sockets.second());
+    const ConsumerDescriptors descriptors = Receive(sockets.second());
     const auto channel = Open(descriptors);
     parent.Signal();
     const Received received = ReadStamped(*channel, kPatience);
@@ -117,8 +120,8 @@ TEST(SealedSegmentTest, AKilledProducerIsNoticedThoughItsDescriptorsWerePassedOn
     parent.Await();
     return 1;
   });
-  const SegmentDescriptors descriptors = Receive(sockets.first());
-  const SegmentDescriptors passed_on = *descriptors.Duplicate();
+  const ConsumerDescriptors descriptors = Receive(sockets.first());
+  const ConsumerDescriptors passed_on = *descriptors.Duplicate();
   const auto consumer = Open(descriptors);
   child.line().Signal();
   child.line().Await();
@@ -145,7 +148,7 @@ TEST(SealedSegmentTest, AConsumerKilledWhileItHoldsASlotStopsNobody) {
   Send(sockets.first(), *producer);
   child.line().Await();
   EXPECT_EQ(producer->consumer_count(), 1u);
-  const auto survivor = Open(*producer->descriptors());
+  const auto survivor = Open(For(*producer, 1));
   for (int i = 0; i < 4; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(survivor->Acquire(kPatience));
   child.line().Await();
@@ -163,10 +166,10 @@ TEST(SealedSegmentTest, AConsumerKilledWhileItHoldsASlotStopsNobody) {
 TEST(SealedSegmentTest, AConsumerCannotWriteDataWhateverItTries) {
   SocketPair sockets;
   const auto producer = Create(Config());
-  const auto own = Open(*producer->descriptors());
+  const auto own = Open(For(*producer, 1));
   ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
   ChildProcess thief([&](const ChildProcess::Line&) {
-    const SegmentDescriptors descriptors = Receive(sockets.second());
+    const ConsumerDescriptors descriptors = Receive(sockets.second());
     const auto can_write = [](int fd) {
       return mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED ||
              pwrite(fd, "x", 1, 0) == 1 || ftruncate(fd, 0) == 0 || ftruncate(fd, 1 << 30) == 0 ||
@@ -178,9 +181,11 @@ TEST(SealedSegmentTest, AConsumerCannotWriteDataWhateverItTries) {
     if (reopened >= 0 && can_write(reopened)) return 2;
     void* view = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, descriptors.data.get(), 0);
     if (mprotect(view, 4096, PROT_READ | PROT_WRITE) == 0) return 3;
-    // Control is everybody's to write, but nobody's to cut short under the others.
-    if (ftruncate(descriptors.control.get(), 0) == 0) return 4;
-    if (fcntl(descriptors.control.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0) return 5;
+    // Its part and the bell are its own to write, but not to cut short under the others.
+    for (const int fd : {descriptors.part.get(), descriptors.bell.get()}) {
+      if (ftruncate(fd, 0) == 0) return 4;
+      if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0) return 5;
+    }
     return 0;
   });
   Send(sockets.first(), *producer);
@@ -195,7 +200,7 @@ TEST(SealedSegmentTest, AProcessOfAnotherUserAttachesToWhatItIsHandedAndTakesNoL
   const auto producer = Create(Config());
   ChildProcess stranger([&](const ChildProcess::Line& parent) {
     if (setgid(kNobody) != 0 || setuid(kNobody) != 0) return 1;
-    const SegmentDescriptors descriptors = Receive(sockets.second());
+    const ConsumerDescriptors descriptors = Receive(sockets.second());
     const auto consumer = Open(descriptors);
     if (consumer == nullptr) return 2;
     const std::string path = absl::StrCat("/proc/self/fd/", descriptors.data.get());
@@ -221,40 +226,45 @@ UniqueFd Forged(size_t bytes, Writers writers) {
 
 TEST(SealedSegmentTest, RogueDescriptorsAreRefusedAndTheMessageSaysWhich) {
   const auto producer = Create(Config());
-  const auto expect_refusal = [&](UniqueFd data, UniqueFd control, const std::string& what) {
-    const SegmentDescriptors rogue{std::move(data), std::move(control)};
+  const auto expect_refusal_of = [&](const ConsumerDescriptors& rogue, const std::string& what) {
     const absl::Status status = DataBlockConsumer::OpenSealed(rogue).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(what));
   };
-  const auto data = [&] { return Copy(*producer).data; };
-  const auto control = [&] { return Copy(*producer).control; };
+  const auto data = [&] { return For(*producer).data; };
+  const auto bell = [&] { return For(*producer).bell; };
+  const auto part = [&] { return For(*producer).part; };
+  const auto expect_refusal = [&](UniqueFd data, UniqueFd part, const std::string& what) {
+    expect_refusal_of({std::move(data), bell(), std::move(part)}, what);
+  };
   const auto null = [] { return UniqueFd::Open("/dev/null", O_RDWR | O_CLOEXEC); };
   const auto unsealed = [] { return *CreateMemfd("pylabhub.sealed_channel_test"); };
 
-  expect_refusal(null(), control(),
-                 "the data descriptor: the descriptor is not a segment's: it is not a memfd");
+  expect_refusal(null(), part(), "the data descriptor: the descriptor is not a segment's: it is not a memfd");
   expect_refusal(data(), null(),
-                 "the control descriptor: the descriptor is not a segment's: it is not a memfd");
-  expect_refusal(unsealed(), control(),
+                 "the part's descriptor: the descriptor is not a segment's: it is not a memfd");
+  expect_refusal(unsealed(), part(),
                  "the data descriptor: the descriptor is not a segment's: it lacks the seals");
   expect_refusal(data(), unsealed(), "it lacks the seals F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL");
-  expect_refusal(control(), control(), "it lacks the seals F_SEAL_FUTURE_WRITE");
-  expect_refusal(Forged(100, Writers::kCreatorAlone), control(), "the segment is truncated");
-  expect_refusal(Forged(1 << 20, Writers::kCreatorAlone), control(), "the data descriptor: ");
+  expect_refusal(part(), part(), "it lacks the seals F_SEAL_FUTURE_WRITE");
+  expect_refusal(Forged(100, Writers::kCreatorAlone), part(), "the segment is truncated");
+  expect_refusal(Forged(1 << 20, Writers::kCreatorAlone), part(), "the data descriptor: ");
   expect_refusal(data(), Forged(100, Writers::kEverybody), "the segment is truncated");
-  expect_refusal(data(), Forged(1 << 20, Writers::kEverybody), "the control descriptor: ");
+  expect_refusal(data(), Forged(1 << 20, Writers::kEverybody), "the part's descriptor: ");
   const auto other = Create(Config());
-  expect_refusal(data(), Copy(*other).control, "do not belong together");
-  // Data in place of control cannot be mapped for writing.
-  EXPECT_FALSE(DataBlockConsumer::OpenSealed({data(), data()}).ok());
+  expect_refusal(data(), For(*other).part, "do not belong together");
+  expect_refusal_of({data(), null(), part()}, "the bell's descriptor: the descriptor is not a segment's");
+  expect_refusal_of({data(), part(), part()}, "the bell's descriptor: it has");
+  // Data in place of a part cannot be mapped for writing.
+  EXPECT_FALSE(DataBlockConsumer::OpenSealed({data(), bell(), data()}).ok());
+  EXPECT_FALSE(DataBlockConsumer::OpenSealed({data(), data(), part()}).ok());
   EXPECT_FALSE(DataBlockConsumer::OpenSealed({}).ok());
-  EXPECT_NE(Open(*producer->descriptors()), nullptr);
+  EXPECT_NE(Open(For(*producer)), nullptr);
 }
 
 TEST(SealedSegmentTest, ADescriptorOfAnotherVersionOfTheBytesIsNamed) {
   const auto producer = Create(Config());
-  const SegmentDescriptors good = Copy(*producer);
+  ConsumerDescriptors good = For(*producer);
   const off_t bytes = lseek(good.data.get(), 0, SEEK_END);
   absl::StatusOr<UniqueFd> memfd = CreateMemfd("pylabhub.sealed_channel_test");
   ASSERT_TRUE(memfd.ok()) << memfd.status();
@@ -263,7 +273,7 @@ TEST(SealedSegmentTest, ADescriptorOfAnotherVersionOfTheBytesIsNamed) {
   copy[offsetof(Superblock, abi_version)] = 77;
   ASSERT_EQ(pwrite(memfd->get(), copy.data(), copy.size(), 0), bytes);
   ASSERT_TRUE(Seal(memfd->get(), Writers::kCreatorAlone).ok());
-  const SegmentDescriptors forged{*std::move(memfd), Copy(*producer).control};
+  const ConsumerDescriptors forged{*std::move(memfd), std::move(good.bell), std::move(good.part)};
   const absl::Status status = DataBlockConsumer::OpenSealed(forged).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("version 77"));
@@ -273,9 +283,9 @@ TEST(SealedSegmentTest, AConsumerFollowsToTheSegmentThatItIsHandedNext) {
   auto first = Create(Config());
   std::vector<SegmentDescriptors> predecessors;
   predecessors.push_back(Copy(*first));
-  const auto consumer = Open(predecessors[0]);
+  const auto consumer = Open(For(*first));
   for (int i = 0; i < 3; ++i) ASSERT_EQ(PutStamped(*first, kPatience), SlotResult::kOk);
-  EXPECT_TRUE(absl::IsFailedPrecondition(consumer->Follow(*first->descriptors()))) << "the producer lives";
+  EXPECT_TRUE(absl::IsFailedPrecondition(consumer->Follow(For(*first)))) << "the producer lives";
   first.reset();
 
   const auto second = Create(Config(), predecessors);
@@ -287,7 +297,7 @@ TEST(SealedSegmentTest, AConsumerFollowsToTheSegmentThatItIsHandedNext) {
   const Received old = ReadStamped(*consumer, kPatience);
   EXPECT_EQ(old.slots, 3u);
   EXPECT_EQ(old.end, SlotResult::kProducerClosed);
-  ASSERT_TRUE(consumer->Follow(*second->descriptors()).ok());
+  ASSERT_TRUE(consumer->Follow(For(*second)).ok());
   EXPECT_EQ(consumer->segment_id(), second->segment_id());
   for (uint64_t i = 0; i < 4; ++i) {
     const ReadSlot slot = consumer->Acquire(kPatience);
@@ -301,7 +311,7 @@ TEST(SealedSegmentTest, ASuccessorTwoSegmentsOnKeepsThePlaceToo) {
   auto first = Create(Config());
   std::vector<SegmentDescriptors> chain;
   chain.push_back(Copy(*first));
-  const auto consumer = Open(chain[0]);
+  const auto consumer = Open(For(*first));
   ASSERT_EQ(PutStamped(*first, kPatience), SlotResult::kOk);
   first.reset();
   auto second = Create(Config(), chain);
@@ -312,11 +322,11 @@ TEST(SealedSegmentTest, ASuccessorTwoSegmentsOnKeepsThePlaceToo) {
   ASSERT_EQ(PutStamped(*third, kPatience), SlotResult::kOk);
 
   EXPECT_EQ(ReadStamped(*consumer, kPatience).slots, 1u);
-  const absl::Status skipped = consumer->Follow(*third->descriptors());
+  const absl::Status skipped = consumer->Follow(For(*third));
   EXPECT_TRUE(absl::IsFailedPrecondition(skipped)) << skipped;
   EXPECT_THAT(std::string(skipped.message()), HasSubstr("does not follow"));
   for (const SegmentDescriptors* next : {&std::as_const(chain[1]), third->descriptors()}) {
-    ASSERT_TRUE(consumer->Follow(*next).ok());
+    ASSERT_TRUE(consumer->Follow(*next->ForConsumer(0)).ok());
     const ReadSlot slot = consumer->Acquire(kPatience);
     ASSERT_TRUE(slot);
     EXPECT_EQ(slot.sequence(), 0u);
@@ -350,7 +360,7 @@ TEST(SealedSegmentTest, WhatBelongsToNamesIsRefusedByNameOrHasNoMeaning) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("unix_group"));
 
   auto producer = Create(Config());
-  const auto consumer = Open(*producer->descriptors());
+  const auto consumer = Open(For(*producer));
   EXPECT_EQ(consumer->config().directory, "");
   producer.reset();
   const absl::Status follow = consumer->Follow(absl::ZeroDuration());
@@ -363,7 +373,7 @@ TEST(SealedSegmentTest, ASchemaThatIsNotTheExpectedOneIsRefused) {
   Schema expected = Schema::Opaque();
   expected.name = "another";
   const absl::Status status =
-      DataBlockConsumer::OpenSealed(*producer->descriptors(), {.expected_schema = expected}).status();
+      DataBlockConsumer::OpenSealed(For(*producer), {.expected_schema = expected}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("SCHEMA_MISMATCH"));
 }
