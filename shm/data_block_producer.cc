@@ -65,26 +65,22 @@ std::vector<ControlView> ViewsOf(const Control& control) {
   return views;
 }
 
-// The segment as its successor needs it: with the parts at which somebody sits, and those of groups, which may have slots left.
-absl::StatusOr<OpenedSegment> OpenOwn(const SegmentDescriptors& descriptors, const ChannelConfig& config) {
-  const std::vector<PartPlan> plan = PlanParts(config);
-  SegmentDescriptors wanted;
-  wanted.parts.resize(descriptors.parts.size());
-  const std::pair<const UniqueFd*, UniqueFd*> both[] = {{&descriptors.data, &wanted.data},
-                                                        {&descriptors.bell, &wanted.bell}};
-  const auto copy = [](const UniqueFd& from, UniqueFd& to) {
-    absl::StatusOr<UniqueFd> duplicate = DuplicateDescriptor(from);
-    if (duplicate.ok()) to = *std::move(duplicate);
-    return duplicate.status();
-  };
-  for (const auto& [from, to] : both) {
-    if (absl::Status status = copy(*from, *to); !status.ok()) return status;
+// The segment as its successor needs it: with those of its parts that are `wanted`.
+absl::StatusOr<OpenedSegment> OpenSome(const SegmentDescriptors& descriptors,
+                                       const std::vector<bool>& wanted) {
+  absl::StatusOr<UniqueFd> data = DuplicateDescriptor(descriptors.data);
+  if (!data.ok()) return data.status();
+  absl::StatusOr<UniqueFd> bell = DuplicateDescriptor(descriptors.bell);
+  if (!bell.ok()) return bell.status();
+  SegmentDescriptors some{*std::move(data), *std::move(bell), {}};
+  some.parts.resize(wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) continue;
+    absl::StatusOr<UniqueFd> part = DuplicateDescriptor(descriptors.parts[i]);
+    if (!part.ok()) return part.status();
+    some.parts[i] = *std::move(part);
   }
-  for (size_t i = 0; i < plan.size(); ++i) {
-    if (plan[i].group == 0 && !AnyByteIsLocked(descriptors.parts[i].get())) continue;
-    if (absl::Status status = copy(descriptors.parts[i], wanted.parts[i]); !status.ok()) return status;
-  }
-  return OpenSealedSegment(wanted);
+  return OpenSealedSegment(some);
 }
 
 ProducerStats StatsOf(const ProducerProgress& progress) {
@@ -213,6 +209,20 @@ class DataBlockProducer::State {
     writer_.RenewPart(renewal.index, part.view);
   }
 
+  // By index: parts at which somebody sits, or is still to come from an earlier segment; and those of groups, which may have
+  // slots left.
+  std::vector<bool> PartsForSuccessor() const {
+    std::vector<bool> wanted;
+    for (const ControlPart& part : segment_.control.parts) {
+      const std::span<const PlaceRecord> places =
+          segment_.data_segment.places().subspan(part.view.first_place(), part.view.max_consumers());
+      const bool expects = std::any_of(places.begin(), places.end(), [](const PlaceRecord& place) {
+        return place.Expected() != kNotReserved;
+      });
+      wanted.push_back(expects || part.view.shape.group_count != 0 || AnyByteIsLocked(part.memory.fd()));
+    }
+    return wanted;
+  }
   // Nobody is waited for here any more: the successor does.
   Succession TakeSuccession() { return kept_places_.TakeSuccession(); }
   // This one goes on where `last` was.
@@ -512,7 +522,7 @@ absl::Status DataBlockProducer::MoveOn(const std::vector<uint32_t>& except_place
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, state_->segment_id());
   if (!sealed.ok()) return sealed.status();
-  absl::StatusOr<OpenedSegment> last = OpenOwn(dealings_->supply.descriptors(), config);
+  absl::StatusOr<OpenedSegment> last = OpenSome(dealings_->supply.descriptors(), state_->PartsForSuccessor());
   if (!last.ok()) return last.status();
   const DataView last_view = last->data_view;
   auto next = std::make_unique<State>(
@@ -554,6 +564,8 @@ absl::Status DataBlockProducer::WriteZone(std::span<const std::byte> bytes) {
                                                    config().zone_bytes, " bytes, not ", bytes.size(),
                                                    "; create it with more zone_bytes"));
   }
+  // What is written from now on is not for those who were left behind.
+  if (dealings_ != nullptr && dealings_->supply.asked() && !state_->writer().prepared()) DoWhatWasAsked();
   state_->zone()->Write(bytes);
   return absl::OkStatus();
 }

@@ -141,8 +141,8 @@ class DataBlockProducer {
   // The parts at which somebody sits, by the kernel's word. Who was given a part may not have used it yet.
   std::vector<uint32_t> PartsInUse() const;
 
-  // At its next Acquire, or in one that is under way, the producer ends the segment with its last committed slot, and goes on
-  // in a fresh one which succeeds it: what is written from then on is in memory that nobody has who is not given it. Consumers
+  // At its next Acquire or WriteZone, or in an Acquire that is under way, the producer ends the segment with its last committed
+  // slot (one that it is writing just now is still committed there), and goes on in a fresh one which succeeds it: what is written from then on is in memory that nobody has who is not given it. Consumers
   // that live read the old one to its end, and find their places kept when they Follow to the new one, where they must be given
   // the parts of their places; but nothing is kept for those at `except_places`. The zone's newest version is written there
   // anew. `moved_on` is called when it is done, or has failed: then all is as before.

@@ -357,6 +357,17 @@ TEST(MoveOnPlacesTest, TheZoneGoesAlong) {
   EXPECT_EQ(std::string(zone, 8), "gain = 3");
 }
 
+TEST(MoveOnPlacesTest, AZoneThatIsWrittenAfterTheRequestIsInTheNewMemoryOnly) {
+  ChannelConfig config = Config();
+  config.zone_bytes = 16;
+  const auto producer = Create(config);
+  const auto excepted = Open(For(*producer, 1));
+  producer->RequestMoveOn({1}, [](const absl::StatusOr<HandedOver>& moved) { EXPECT_TRUE(moved.ok()); });
+  ASSERT_TRUE(producer->WriteZone(std::as_bytes(std::span("gain = 3", 8))).ok());
+  EXPECT_EQ(excepted->zone_version(), 0u);
+  EXPECT_EQ(Open(For(*producer, 2))->zone_version(), 1u);
+}
+
 TEST(MoveOnPlacesTest, AnHeirThatIsSlowToComeIsKeptThroughASecondMove) {
   const auto producer = Create(Config());
   Follower heir(*producer, 0);
@@ -366,14 +377,17 @@ TEST(MoveOnPlacesTest, AnHeirThatIsSlowToComeIsKeptThroughASecondMove) {
     producer->RequestMoveOn(
         {}, [&](absl::StatusOr<HandedOver> moved) { successors.push_back(*std::move(moved)); });
   }
-  ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
+  // All that there is room for while the heir has yet to come.
+  for (int i = 0; i < 4; ++i) ASSERT_EQ(PutStamped(*producer, kPatience), SlotResult::kOk);
   ASSERT_EQ(successors.size(), 2u);
   for (const HandedOver& successor : successors) {
     heir.Read();
     heir.Follow(successor);
+    // It is at neither end of its way, and lives.
+    EXPECT_EQ(producer->Acquire(kShort).result(), SlotResult::kTimeout);
   }
   heir.Read();
-  EXPECT_EQ(heir.slots(), 3u);
+  EXPECT_EQ(heir.slots(), 6u);
   EXPECT_EQ(heir.missed(), 0u);
   EXPECT_EQ(heir.wrong(), 0u);
 }
