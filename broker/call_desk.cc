@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "broker/directory.h"
 #include "broker/grpc_status.h"
 #include "broker/refusal.h"
@@ -31,8 +32,9 @@ std::string ResultOf(const absl::Status& status) {
 
 }  // namespace
 
-CallDesk::CallDesk(Metrics& metrics, const Limits& limits, LogHook log)
-    : log_(std::move(log)),
+CallDesk::CallDesk(Metrics& metrics, const Limits& limits, const CertificateStanding& standing, LogHook log)
+    : standing_(standing),
+      log_(std::move(log)),
       call_metrics_(metrics),
       rate_limited_(metrics.AddCounter("pylabhub_broker_rate_limited_calls_total",
                                        "Calls refused because their identity calls too often.")),
@@ -102,8 +104,18 @@ absl::StatusOr<std::shared_ptr<const PeerIdentity>> CallDesk::Identify(const grp
                                                                        absl::string_view method) {
   auto identity = identifier_.Identify(*context.auth_context());
   if (!identity.ok()) return identity;
+  if (absl::Status status = CheckStanding(**identity); !status.ok()) return status;
   if (absl::Status status = CheckRate((*identity)->name, method); !status.ok()) return status;
   return identity;
+}
+
+absl::Status CallDesk::CheckStanding(const PeerIdentity& peer) const {
+  return standing_.Check(peer.name, peer.certificate_serial, peer.certificate_expire_time, absl::Now());
+}
+
+absl::Status CallDesk::CheckStanding(absl::string_view certificate_pem) {
+  const auto identity = identifier_.Identify(certificate_pem);
+  return identity.ok() ? CheckStanding(**identity) : identity.status();
 }
 
 absl::Status CallDesk::CheckRate(const std::string& identity, absl::string_view method) {

@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "broker/access/certificate_standing.h"
 #include "broker/call_gate.h"
 #include "broker/call_metrics.h"
 #include "broker/limits.h"
@@ -37,8 +38,8 @@ absl::Status RefuseShuttingDown();
 
 class CallDesk {
  public:
-  // `metrics` outlives the desk.
-  CallDesk(Metrics& metrics, const Limits& limits, LogHook log);
+  // `metrics` and `standing` outlive the desk.
+  CallDesk(Metrics& metrics, const Limits& limits, const CertificateStanding& standing, LogHook log);
 
   // What a call that was let in brought with it.
   struct Admission {
@@ -61,9 +62,21 @@ class CallDesk {
   // when the broker ends.
   //
   // Errors:
-  //   NO_IDENTITY   the certificate names nobody
-  //   RATE_LIMITED  the identity calls too often
+  //   NO_IDENTITY          the certificate names nobody
+  //   CERTIFICATE_REVOKED  it was revoked or has expired
+  //   RATE_LIMITED         the identity calls too often
   absl::StatusOr<Admission> Admit(grpc::ServerContextBase& context, absl::string_view method);
+
+  // Whether a caller that was let in may go on: for streams, once in a while.
+  //
+  // Errors:
+  //   CERTIFICATE_REVOKED  its certificate was revoked or has expired since
+  absl::Status CheckStanding(const PeerIdentity& peer) const;
+  // The same for a certificate in PEM, of a caller of somebody else's service.
+  absl::Status CheckStanding(absl::string_view certificate_pem);
+
+  // The callers that the desk remembers.
+  std::vector<std::shared_ptr<const PeerIdentity>> SeenPeers() { return identifier_.Seen(); }
 
   // Counts a call that did not go through Answer: a stream that has ended.
   void Record(absl::string_view method, absl::StatusCode code, absl::Duration duration) {
@@ -90,6 +103,7 @@ class CallDesk {
                               absl::FunctionRef<absl::Status(const Admission&)> body);
   absl::Status CheckRate(const std::string& identity, absl::string_view method);
 
+  const CertificateStanding& standing_;
   const LogHook log_;
   CallMetrics call_metrics_;
   prometheus::Counter& rate_limited_;

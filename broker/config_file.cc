@@ -183,6 +183,8 @@ void ReadCertificates(const Section& certificates, Settings& settings) {
   certificates.Read("ca", settings.ca);
   certificates.Read("state_dir", settings.state_dir);
   certificates.Read("server_names", settings.server_names);
+  certificates.Read("revocations", settings.revocations);
+  certificates.Read("crl", settings.crl);
   const int given = !settings.server_cert.empty() + !settings.server_key.empty() + !settings.ca.empty();
   if (given != 0 && given != 3) {
     const char* one = certificates.Has("server_cert") ? "server_cert"
@@ -234,6 +236,7 @@ absl::Status ReadConfig(absl::string_view text, absl::string_view file_name, Set
   top.Read("max_threads", 2, 4096, settings.max_threads);
   top.Read("channelz", settings.channelz);
   top.Read("admins", settings.admins);
+  top.Read("sandbox", settings.sandbox);
   top.Read("store", Words<std::string>{{"sqlite", "sqlite"}, {"none", "none"}}, settings.store);
   return errors.status();
 }

@@ -3,16 +3,21 @@
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 #include <map>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "broker/access/certificate_keeper.h"
+#include "broker/access/certificate_standing.h"
+#include "broker/access/published_tls.h"
+#include "broker/access/server_credentials.h"
+#include "broker/access/tls_material.h"
 #include "broker/admin_service.h"
 #include "broker/broker_info.h"
 #include "broker/broker_service.h"
@@ -28,8 +33,6 @@
 #include "broker/schema_registry_service.h"
 #include "broker/watch_feed.h"
 #include "broker/watch_server.h"
-#include "proto/tls/identity.h"
-#include "proto/tls/issue.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -58,27 +61,33 @@ absl::Status Check(const BrokerOptions& options) {
         "lease time ", absl::FormatDuration(options.registry.lease_ttl), " is not 100 ms to 24 h"));
   }
   if (options.max_threads < 2) return absl::InvalidArgumentError("max_threads is less than 2");
-  if (options.tls.ca_certificate_pem.empty() || options.tls.certificate_pem.empty() ||
-      options.tls.key_pem.empty()) {
-    return absl::InvalidArgumentError("a broker needs a server certificate, its key, and a CA certificate");
-  }
-  // gRPC would start with a key that does not belong, and then refuse every client without saying why.
-  const absl::Status key = tls::CheckKeyBelongs(options.tls.certificate_pem, options.tls.key_pem);
-  if (!key.ok())
-    return absl::FailedPreconditionError(absl::StrCat("the server's certificate: ", key.message()));
-  const auto authority = tls::Summarize(options.tls.ca_certificate_pem);
-  if (!authority.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat("the CA certificate: ", authority.status().message()));
-  }
   return absl::OkStatus();
 }
 
-std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const tls::TlsFiles& tls) {
-  // TLS 1.2 is gRPC's minimum.
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = tls.ca_certificate_pem;
-  options.pem_key_cert_pairs.push_back({tls.key_pem, tls.certificate_pem});
-  return grpc::SslServerCredentials(options);
+// What the broker starts with, also if a date is past or to come: clients say so, and a clock may be set right.
+struct FirstTls {
+  TlsTexts texts;
+  TlsMaterial material;
+};
+
+absl::StatusOr<FirstTls> ReadTls(const BrokerOptions& options) {
+  CertificateFiles files = options.certificate_files;
+  FirstTls first = {.texts = {.files = options.tls}, .material = {}};
+  if (!files.paths.certificate.empty()) {
+    auto texts = ReadTlsTexts(files);
+    if (!texts.ok()) return texts.status();
+    first.texts = *std::move(texts);
+  } else {
+    files.paths = {"the CA certificate", "the server's certificate", "the server's certificate and key"};
+  }
+  const tls::TlsFiles& tls = first.texts.files;
+  if (tls.ca_certificate_pem.empty() || tls.certificate_pem.empty() || tls.key_pem.empty()) {
+    return absl::InvalidArgumentError("a broker needs a server certificate, its key, and a CA certificate");
+  }
+  auto material = ReadTlsMaterial(first.texts, files);
+  if (!material.ok()) return absl::FailedPreconditionError(material.status().message());
+  first.material = *std::move(material);
+  return first;
 }
 
 void SetLimits(const BrokerOptions& options, grpc::ServerBuilder& builder) {
@@ -105,23 +114,32 @@ BrokerInfo InfoWith(const std::string& history_id) {
 
 class GrpcBroker final : public EmbeddedBroker {
  public:
-  GrpcBroker(BrokerOptions options, DirectoryKeep keep,
+  GrpcBroker(BrokerOptions options, FirstTls tls, DirectoryKeep keep,
              const std::map<std::string, std::string>& opaque_records)
       : options_(std::move(options)),
+        standing_(metrics_),
         info_(InfoWith(keep.history.history_id)),
         feed_({.revision = options_.registry.first_revision - 1, .history_id = info_.history_id},
               options_.registry.limits),
         directory_(
             options_.registry, options_.log,
             [this](std::vector<Event> events) { feed_.Publish(std::move(events)); }, std::move(keep)),
-        desk_(metrics_, options_.registry.limits, options_.log),
+        desk_(metrics_, options_.registry.limits, standing_, options_.log),
         schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
         service_(directory_, schemas_, desk_, info_),
         schema_registry_(schemas_, desk_),
         watch_server_(service_, directory_, desk_, feed_, options_.log),
         admin_(directory_, desk_, options_.admins, [this](absl::Duration grace) { Drain(grace); }),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
-                 v1::Admin::service_full_name()}) {
+                 v1::Admin::service_full_name()}),
+        keeper_({.files = options_.certificate_files,
+                 .look_interval = options_.certificate_look_interval,
+                 .log = options_.log,
+                 .on_revoked = [this](const tls::RevocationList& list) { EndRevoked(list); },
+                 .clients = [this] { return CertificatesOfClients(); }},
+                tls.texts, std::move(tls.material), published_tls_, standing_, metrics_),
+        credentials_(MakeServerCredentials(
+            published_tls_, [this](absl::string_view pem) { return desk_.CheckStanding(pem); })) {
     ReadDirectory(directory_, metrics_);
   }
 
@@ -143,7 +161,7 @@ class GrpcBroker final : public EmbeddedBroker {
     grpc::ServerBuilder builder;
     SetLimits(options_, builder);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, CredentialsOf(options_.tls));
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_);
     builder.RegisterService(&service_);
     builder.RegisterService(&schema_registry_);
     builder.RegisterService(&admin_);
@@ -152,6 +170,7 @@ class GrpcBroker final : public EmbeddedBroker {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("gRPC did not start; its log says why");
     watch_server_.Start();
+    keeper_.Start();
     if (!options_.metrics_address.empty()) {
       auto metrics_server =
           MetricsServer::Start(options_.metrics_address, options_.metrics_allow_remote, metrics_);
@@ -182,6 +201,8 @@ class GrpcBroker final : public EmbeddedBroker {
     return metrics_server_ == nullptr ? "" : metrics_server_->address();
   }
 
+  absl::Status Reload() override { return keeper_.Reload(); }
+
   void Stop() override {
     std::call_once(stopped_, [this] {
       // First: gRPC would lose a connection that is handed over while it shuts down.
@@ -190,6 +211,7 @@ class GrpcBroker final : public EmbeddedBroker {
       if (server_ == nullptr) return;
       // First the calls, so that watchers hear what they changed.
       desk_.Close(options_.shutdown_grace);
+      keeper_.Stop();
       watch_server_.Drain(SteadyNow());
       watch_server_.AwaitNoStreams(kWatchFlushTime);
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
@@ -206,8 +228,39 @@ class GrpcBroker final : public EmbeddedBroker {
     watch_server_.Drain(SteadyNow() + grace);
   }
 
+  void EndRevoked(const tls::RevocationList& list) {
+    watch_server_.CheckPeers();
+    const Revoked revoked = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      return registry.RevokeSessions(
+          [&](const SessionHolder& holder) {
+            return list.Find(holder.certificate_serial, holder.identity) != nullptr;
+          },
+          now);
+    });
+    if (revoked.sessions == 0 || !options_.log) return;
+    options_.log({LogLevel::kWarning,
+                  "sessions_revoked",
+                  {{"sessions", absl::StrCat(revoked.sessions)},
+                   {"channels", absl::StrCat(revoked.channels)},
+                   {"consumers", absl::StrCat(revoked.consumers)}}});
+  }
+
+  std::vector<CertificateInUse> CertificatesOfClients() {
+    std::vector<CertificateInUse> certificates;
+    for (const auto& peer : desk_.SeenPeers()) {
+      certificates.push_back({.role = "client",
+                              .identity = peer->name,
+                              .serial = peer->certificate_serial,
+                              .not_before = peer->certificate_not_before,
+                              .expire_time = peer->certificate_expire_time});
+    }
+    return certificates;
+  }
+
   const BrokerOptions options_;
   Metrics metrics_;
+  CertificateStanding standing_;
+  PublishedTls published_tls_;
   const BrokerInfo info_;
   WatchFeed feed_;
   Directory directory_;
@@ -218,6 +271,9 @@ class GrpcBroker final : public EmbeddedBroker {
   WatchServer watch_server_;
   AdminService admin_;
   HealthService health_;
+  CertificateKeeper keeper_;
+  // gRPC calls it for as long as there is a server.
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   // Before what it reads ends.
@@ -230,10 +286,13 @@ class GrpcBroker final : public EmbeddedBroker {
 
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> StartBroker(BrokerOptions options) {
   if (absl::Status status = Check(options); !status.ok()) return status;
+  absl::StatusOr<FirstTls> tls = ReadTls(options);
+  if (!tls.ok()) return tls.status();
   absl::StatusOr<DirectoryKeep> keep = OpenKeep(options.store_folder, options.log, options.registry);
   if (!keep.ok()) return keep.status();
   const std::map<std::string, std::string> opaque_records = std::move(keep->opaque);
-  auto broker = std::make_unique<GrpcBroker>(std::move(options), *std::move(keep), opaque_records);
+  auto broker =
+      std::make_unique<GrpcBroker>(std::move(options), *std::move(tls), *std::move(keep), opaque_records);
   if (absl::Status status = broker->Start(); !status.ok()) return status;
   return broker;
 }

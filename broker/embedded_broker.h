@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "broker/access/tls_material.h"
 #include "broker/channel_registry.h"
 #include "broker/connection_ledger.h"
 #include "broker/log_hook.h"
@@ -42,8 +43,12 @@ struct BrokerOptions {
   // Whether gRPC's channelz answers. It shows every client's address to every client, and every channel of this
   // process; once on, it is on for each broker that this process starts later.
   bool channelz = false;
-  // The server's certificate and key, and the authority that client certificates must come from. Required.
+  // The server's certificate and key, and the authority that client certificates must come from. Required, here or in
+  // certificate_files.
   tls::TlsFiles tls = {};
+  // The same, and who is revoked, in files that may change while the broker runs (access/certificate_keeper.h).
+  CertificateFiles certificate_files = {};
+  absl::Duration certificate_look_interval = absl::Seconds(1);
   // Where what the broker must not forget is kept, in a file called broker.db; one broker at a time. Empty: in memory only,
   // so that a broker that is started again knows nothing.
   std::string store_folder = {};
@@ -72,6 +77,11 @@ class EmbeddedBroker {
 
   // Where metrics are answered: "127.0.0.1:9464"; empty if nowhere.
   virtual std::string metrics_address() const = 0;
+
+  // Takes over at once what options.certificate_files hold now; without it, that takes certificate_look_interval.
+  //
+  // Errors: what is wrong with them, as in access/tls_material.h; what was used before still is
+  virtual absl::Status Reload() = 0;
 
   // Nobody can connect any more, health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
   // shutdown_grace. Idempotent; the destructor does it too.

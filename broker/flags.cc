@@ -21,7 +21,8 @@ constexpr char kDescription[] =
 constexpr char kFooter[] =
     "Once it answers calls it prints \"listening on ADDRESS:PORT\" to standard output; logs go to standard "
     "error.\n"
-    "SIGTERM and SIGINT end it in an orderly way. Exit codes: 0 stopped by a signal, 1 could not start, 2 "
+    "SIGTERM and SIGINT end it in an orderly way; SIGHUP makes it look at its certificates at once. Exit "
+    "codes: 0 stopped by a signal, 1 could not start, 2 "
     "wrong flags or configuration.";
 
 std::string Variable(const char* name) {
@@ -86,6 +87,15 @@ void AddCertificates(CLI::App& app, Settings& settings) {
   cert->needs(key, ca);
   key->needs(cert, ca);
   ca->needs(cert, key);
+  app.add_option("--revocations", settings.revocations,
+                 "Who is revoked (revocations.textproto, written by `pylabhub certs revoke`); beside the "
+                 "certificates "
+                 "that the broker made itself, if left out")
+      ->type_name("FILE")
+      ->group("Revocation");
+  app.add_option("--crl", settings.crl, "Lists of the authorities (CRL, PEM)")
+      ->type_name("FILE")
+      ->group("Revocation");
   app.add_option("--state-dir", settings.state_dir,
                  "Folder for what the broker keeps: its store, and certificates that it made itself")
       ->type_name("DIR")
@@ -113,6 +123,10 @@ void AddBehaviour(CLI::App& app, Settings& settings) {
       ->group("Behaviour");
   AddDuration(app, "--shutdown-grace", settings.shutdown_grace,
               "How long calls in progress may take at the end")
+      ->group("Behaviour");
+  app.add_flag_callback(
+         "--no-sandbox", [&settings] { settings.sandbox = false; },
+         "Do not let the kernel refuse system calls that no broker needs")
       ->group("Behaviour");
   app.add_option("--max-threads", settings.max_threads, "How many calls may be served at once")
       ->check(CLI::Range(2, 4096))

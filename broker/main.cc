@@ -3,7 +3,6 @@
 #include <grpc/support/log.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -19,6 +18,7 @@
 #include "broker/flags.h"
 #include "broker/health_command.h"
 #include "broker/log.h"
+#include "broker/process_guard.h"
 #include "broker/server_certificates.h"
 #include "broker/store_command.h"
 #include "proto/tls/private_file.h"
@@ -42,12 +42,16 @@ void SendGrpcLogTo(const LogHook& log) {
   gpr_set_log_function(LogForGrpc);
 }
 
-// The signals that end the process wait to be fetched, in this thread and in every one that it starts.
-sigset_t BlockEndingSignals() {
+// A port below this takes a capability.
+constexpr int kFirstFreePort = 1024;
+
+// The signals that end the process, and SIGHUP, wait to be fetched, in this thread and in every one that it starts.
+sigset_t BlockSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   // A file that may not grow is an error of the store, which can be told of, and not the end.
@@ -69,9 +73,11 @@ void RaiseDescriptorLimit(const LogHook& log) {
 
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, const LogHook& log) {
   const CertificateSource source = {.given = {settings.ca, settings.server_cert, settings.server_key},
+                                    .revocations = settings.revocations,
+                                    .crl = settings.crl,
                                     .state_dir = settings.state_dir,
                                     .server_names = settings.server_names};
-  auto certificates = LoadOrMakeCertificates(source, log);
+  auto certificates = FindOrMakeCertificates(source, log);
   if (!certificates.ok()) return certificates.status();
   return StartBroker({.address = settings.address,
                       .port = settings.port,
@@ -81,7 +87,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, 
                       .metrics_address = settings.metrics_address,
                       .metrics_allow_remote = settings.metrics_allow_remote,
                       .channelz = settings.channelz,
-                      .tls = *std::move(certificates),
+                      .certificate_files = *std::move(certificates),
                       .store_folder = settings.store == "none" ? "" : settings.state_dir,
                       .registry = {.lease_ttl = settings.lease_ttl, .limits = settings.limits},
                       .admins = settings.admins,
@@ -90,12 +96,24 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, 
                       .log = log});
 }
 
+// Waits for a signal that ends the process; serves SIGHUP meanwhile.
+int AwaitEnd(const sigset_t& signals, EmbeddedBroker& broker) {
+  while (true) {
+    int signal_number = 0;
+    sigwait(&signals, &signal_number);
+    if (signal_number != SIGHUP) return signal_number;
+    // It says itself in the log what is wrong.
+    broker.Reload().IgnoreError();
+  }
+}
+
 int Run(const Settings& settings) {
-  umask(077);
-  const sigset_t ending_signals = BlockEndingSignals();
+  const sigset_t signals = BlockSignals();
   // Debian's Abseil looks for deadlocks at every lock, which costs 3% of the CPU.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   static const LogHook log = MakeStderrLog(settings.log_level, settings.log_format);
+  const bool low_port = settings.port > 0 && settings.port < kFirstFreePort;
+  GuardProcess({.sandbox = settings.sandbox, .keep_bind_service = low_port}, log);
   SendGrpcLogTo(log);
   RaiseDescriptorLimit(log);
 
@@ -110,7 +128,6 @@ int Run(const Settings& settings) {
         tls::WritePrivateFile(settings.port_file, absl::StrCat((*broker)->port(), "\n"));
     if (!written.ok()) return fail(written);
   }
-  std::cout << "listening on " << (*broker)->target() << std::endl;
   LogRecord started = {.event = "started", .fields = {{"address", (*broker)->target()}}};
   if (const std::string local = (*broker)->unix_target(); !local.empty()) {
     started.fields.emplace_back("unix", local);
@@ -119,9 +136,9 @@ int Run(const Settings& settings) {
     started.fields.emplace_back("metrics", absl::StrCat("http://", scraped, "/metrics"));
   }
   log(started);
+  std::cout << "listening on " << (*broker)->target() << std::endl;
 
-  int signal_number = 0;
-  sigwait(&ending_signals, &signal_number);
+  const int signal_number = AwaitEnd(signals, **broker);
   log({LogLevel::kInfo, "stopping", {{"signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"}}});
   // Whatever happens now, the process ends: SIGALRM kills it.
   alarm(static_cast<unsigned>(

@@ -24,7 +24,7 @@ absl::StatusOr<std::shared_ptr<const PeerIdentity>> Read(absl::string_view certi
   const auto summary = tls::Summarize(certificate_pem);
   if (!summary.ok()) return Refuse(Reason::kNoIdentity, summary.status().message());
   return std::make_shared<const PeerIdentity>(
-      PeerIdentity{*std::move(name), summary->expire_time, summary->serial});
+      PeerIdentity{*std::move(name), summary->not_before, summary->expire_time, summary->serial});
 }
 
 }  // namespace
@@ -35,17 +35,29 @@ absl::StatusOr<std::shared_ptr<const PeerIdentity>> PeerIdentifier::Identify(
   // The listener demands a certificate, so this is a misconfigured server rather than a caller's fault.
   if (values.size() != 1)
     return Refuse(Reason::kNoIdentity, "no client certificate came with the connection");
-  const absl::string_view pem(values[0].data(), values[0].size());
+  return Identify(absl::string_view(values[0].data(), values[0].size()));
+}
+
+absl::StatusOr<std::shared_ptr<const PeerIdentity>> PeerIdentifier::Identify(
+    absl::string_view certificate_pem) {
   {
     absl::MutexLock lock(&mutex_);
-    if (const auto found = known_.find(pem); found != known_.end()) return found->second;
+    if (const auto found = known_.find(certificate_pem); found != known_.end()) return found->second;
   }
-  auto identity = Read(pem);
+  auto identity = Read(certificate_pem);
   if (!identity.ok()) return identity;
   absl::MutexLock lock(&mutex_);
   if (known_.size() >= kMaxRemembered) known_.clear();
-  known_.emplace(pem, *identity);
+  known_.emplace(certificate_pem, *identity);
   return identity;
+}
+
+std::vector<std::shared_ptr<const PeerIdentity>> PeerIdentifier::Seen() {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<const PeerIdentity>> seen;
+  seen.reserve(known_.size());
+  for (const auto& [pem, identity] : known_) seen.push_back(identity);
+  return seen;
 }
 
 }  // namespace pylabhub::broker

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -18,6 +19,7 @@ namespace pylabhub::broker {
 
 struct PeerIdentity {
   std::string name;
+  absl::Time certificate_not_before;
   absl::Time certificate_expire_time;
   std::string certificate_serial = {};  // as in proto/tls/identity.h
 };
@@ -30,6 +32,10 @@ class PeerIdentifier {
   // Errors:
   //   NO_IDENTITY  no certificate, or one that names nobody
   absl::StatusOr<std::shared_ptr<const PeerIdentity>> Identify(const grpc::AuthContext& context);
+  absl::StatusOr<std::shared_ptr<const PeerIdentity>> Identify(absl::string_view certificate_pem);
+
+  // Those that it remembers.
+  std::vector<std::shared_ptr<const PeerIdentity>> Seen();
 
  private:
   absl::Mutex mutex_;

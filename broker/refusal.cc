@@ -44,6 +44,7 @@ constexpr Row kTable[] = {
     {Reason::kSchemaNotFound, "SCHEMA_NOT_FOUND", absl::StatusCode::kNotFound},
     {Reason::kSchemaIncompatible, "SCHEMA_INCOMPATIBLE", absl::StatusCode::kFailedPrecondition},
     {Reason::kStoreReadOnly, "STORE_READ_ONLY", absl::StatusCode::kUnavailable},
+    {Reason::kCertificateRevoked, "CERTIFICATE_REVOKED", absl::StatusCode::kUnauthenticated},
     {Reason::kTicketInvalid, "TICKET_INVALID", absl::StatusCode::kPermissionDenied},
     {Reason::kNotDeposited, "NOT_DEPOSITED", absl::StatusCode::kUnavailable},
     {Reason::kDepositRefused, "DEPOSIT_REFUSED", absl::StatusCode::kFailedPrecondition},

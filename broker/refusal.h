@@ -44,6 +44,7 @@ enum class Reason {
   kSchemaNotFound,
   kSchemaIncompatible,
   kStoreReadOnly,
+  kCertificateRevoked,
   kTicketInvalid,
   kNotDeposited,
   kDepositRefused,

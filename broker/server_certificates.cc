@@ -23,14 +23,20 @@ absl::Status MakeStateFolder(const std::string& folder) {
 
 }  // namespace
 
-absl::StatusOr<tls::TlsFiles> LoadOrMakeCertificates(const CertificateSource& source, const LogHook& log) {
-  if (!source.given.certificate.empty()) return tls::LoadTlsFiles(source.given);
+absl::StatusOr<CertificateFiles> FindOrMakeCertificates(const CertificateSource& source, const LogHook& log) {
+  CertificateFiles files = {.paths = source.given, .revocations = source.revocations, .crl = source.crl};
+  if (!source.given.certificate.empty()) return files;
   if (absl::Status status = MakeStateFolder(source.state_dir); !status.ok()) return status;
   const std::string folder = source.state_dir + "/certs";
+  files.paths = tls::ServerPathsIn(folder);
+  if (files.revocations.empty()) {
+    files.revocations = tls::RevocationsPathIn(folder);
+    files.revocations_may_be_missing = true;
+  }
   std::error_code ignored;
   if (fs::exists(folder, ignored)) {
     log({LogLevel::kInfo, "certificates_found", {{"folder", folder}}});
-    return tls::LoadTlsFiles(tls::ServerPathsIn(folder));
+    return files;
   }
   tls::CertificateSetOptions options;
   options.server_names = source.server_names;
@@ -44,7 +50,7 @@ absl::StatusOr<tls::TlsFiles> LoadOrMakeCertificates(const CertificateSource& so
         {"client_identity", options.client_identity},
         {"copy_to_clients", absl::StrCat(client.ca_certificate, " ", client.certificate, " ", client.key)},
         {"keep_here", absl::StrCat(folder, "/ca.key ", folder, "/server.key")}}});
-  return tls::LoadTlsFiles(tls::ServerPathsIn(folder));
+  return files;
 }
 
 }  // namespace pylabhub::broker

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "broker/access/tls_material.h"
 #include "broker/log_hook.h"
 #include "proto/tls/certificate_set.h"
 
@@ -15,6 +16,9 @@ namespace pylabhub::broker {
 struct CertificateSource {
   // All three, or all empty.
   tls::TlsPaths given = {};
+  // Who is revoked; empty: beside a private set, if that is used.
+  std::string revocations = {};
+  std::string crl = {};
   // Made with mode 0700 if it is not there; the private set is its folder "certs".
   std::string state_dir = {};
   // Further names of the broker in a set that is made now.
@@ -24,7 +28,7 @@ struct CertificateSource {
 // Says to `log` where a private set is, and what to copy to clients.
 //
 // Errors: those of proto/tls/certificate_set.h; each names the file and what to do.
-absl::StatusOr<tls::TlsFiles> LoadOrMakeCertificates(const CertificateSource& source, const LogHook& log);
+absl::StatusOr<CertificateFiles> FindOrMakeCertificates(const CertificateSource& source, const LogHook& log);
 
 }  // namespace pylabhub::broker
 

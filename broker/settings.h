@@ -26,6 +26,9 @@ struct Settings {
   std::string server_cert = {};
   std::string server_key = {};
   std::string ca = {};
+  std::string revocations = {};
+  std::string crl = {};
+  bool sandbox = true;
   std::vector<std::string> server_names = {};
   std::vector<std::string> admins = {};
   absl::Duration lease_ttl = absl::Seconds(10);

@@ -40,6 +40,14 @@ void WatchLoop::Wake() {
   wake_.Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), on_wake_.tag());
 }
 
+void WatchLoop::CheckPeers() {
+  {
+    absl::MutexLock lock(&mutex_);
+    checks_peers_ = true;
+  }
+  Wake();
+}
+
 void WatchLoop::Drain(absl::Time end_time) {
   {
     absl::MutexLock lock(&mutex_);
@@ -70,13 +78,20 @@ void WatchLoop::Stop() {
 
 void WatchLoop::OnWake(bool) {
   bool stops = false;
+  bool checks_peers = false;
   {
     absl::MutexLock lock(&mutex_);
     is_waking_ = false;
+    checks_peers = std::exchange(checks_peers_, false);
     stops = is_stopping_;
     is_stopped_ = is_stopping_;
   }
-  if (!stops) return Collect();
+  if (!stops) {
+    // First, so that who may not call any more is told nothing more.
+    const std::vector<WatchStream*> open(open_.begin(), open_.end());
+    for (WatchStream* stream : checks_peers ? open : std::vector<WatchStream*>()) stream->CheckPeer();
+    return Collect();
+  }
   // On this thread, so that no stream begins an operation on a queue that is shut down.
   closed_ = true;
   tick_.Cancel();

@@ -3,7 +3,7 @@
 // Everything that a stream does happens on this thread, so streams need no lock. Other threads only wake it
 // (by an alarm on the queue) and tell it that the end is near.
 //
-// Thread safety: Wake, Drain, AwaitNoStreams and Stop are thread-safe; the rest is for streams, on the thread.
+// Thread safety: Wake, CheckPeers, Drain, AwaitNoStreams and Stop are thread-safe; the rest is for streams, on the thread.
 // Time:          a stream's work on the thread is at most about a millisecond at a time.
 #ifndef PYLABHUB_BROKER_WATCH_LOOP_H_
 #define PYLABHUB_BROKER_WATCH_LOOP_H_
@@ -64,6 +64,9 @@ class WatchLoop {
   // Lets the thread look what the feed has for its streams.
   void Wake();
 
+  // Lets the thread look soon whether its streams' clients may still call. It also does so once a second.
+  void CheckPeers();
+
   // Refuses new streams from now on, and ends those that there are at `end_time`, after what is waiting was said.
   // The earliest time counts.
   void Drain(absl::Time end_time);
@@ -114,6 +117,7 @@ class WatchLoop {
 
   absl::Mutex mutex_;
   grpc::Alarm wake_ ABSL_GUARDED_BY(mutex_);
+  bool checks_peers_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_waking_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_stopped_ ABSL_GUARDED_BY(mutex_) = false;

@@ -38,6 +38,10 @@ void WatchServer::Start() {
   for (const auto& loop : loops_) loop->Start();
 }
 
+void WatchServer::CheckPeers() {
+  for (const auto& loop : loops_) loop->CheckPeers();
+}
+
 void WatchServer::Drain(absl::Time end_time) {
   for (const auto& loop : loops_) loop->Drain(end_time);
 }

@@ -32,6 +32,9 @@ class WatchServer {
   void AddQueues(grpc::ServerBuilder& builder);
   void Start();
 
+  // Ends streams whose clients may not call any more, soon.
+  void CheckPeers();
+
   // Refuses new streams with SHUTTING_DOWN from now on, and ends those that there are so at `end_time`, after what
   // is waiting for them was said. The earliest time counts.
   void Drain(absl::Time end_time);

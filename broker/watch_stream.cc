@@ -49,7 +49,7 @@ absl::Status WatchStream::Begin() {
   if (loop_.is_draining()) return RefuseShuttingDown();
   const auto admission = loop_.shared().desk.Admit(context_, "Watch");
   if (!admission.ok()) return admission.status();
-  identity_ = admission->peer->name;
+  peer_ = admission->peer;
   v1::WatchRequest request;
   if (!grpc::SerializationTraits<v1::WatchRequest>::Deserialize(&request_, &request).ok()) {
     return RefuseFields({{"", "must be an encoded pylabhub.v1.WatchRequest"}});
@@ -64,7 +64,7 @@ absl::Status WatchStream::Begin() {
   const uint64_t after_revision = plan_.after_revision != 0 ? plan_.after_revision : revision;
   if (absl::Status status = feed.CheckHistory(plan_.history_id, after_revision, revision); !status.ok())
     return status;
-  const auto id = feed.Add(identity_, loop_.number(), plan_.filter, after_revision, revision, SteadyNow());
+  const auto id = feed.Add(peer_->name, loop_.number(), plan_.filter, after_revision, revision, SteadyNow());
   if (!id.ok()) return id.status();
   watcher_id_ = *id;
   loop_.Serve(*id, *this);
@@ -86,7 +86,18 @@ void WatchStream::EndWith(absl::Status status) {
   SayNext();
 }
 
+void WatchStream::CheckPeer() {
+  if (peer_ == nullptr || finishing_ || finished_ || done_) return;
+  absl::Status status = loop_.shared().desk.CheckStanding(*peer_);
+  if (status.ok()) return;
+  if (!writing_ && loop_.may_start()) return Finish(status);
+  // With the message that is on its way, which a client that takes nothing has little time for.
+  ends_with_ = std::move(status);
+  ends_by_ = absl::InfinitePast();
+}
+
 void WatchStream::OnTick(absl::Time now) {
+  CheckPeer();
   if (now >= ends_by_ && (writing_ || finishing_)) context_.TryCancel();
 }
 
@@ -163,7 +174,7 @@ void WatchStream::OnWritten(bool ok) {
 
 void WatchStream::LogCutOff(const absl::Status& status) {
   if (std::exchange(cut_off_logged_, true)) return;
-  loop_.LogCutOff(identity_, context_.peer(), status);
+  loop_.LogCutOff(peer_->name, context_.peer(), status);
 }
 
 void WatchStream::Finish(const absl::Status& status) {

@@ -17,6 +17,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "broker/completion.h"
+#include "broker/peer_identity.h"
 #include "broker/snapshot_reader.h"
 #include "broker/watch_feed.h"
 #include "broker/watch_wire.h"
@@ -46,6 +48,9 @@ class WatchStream {
 
   // There is something to read for it, or it was cut off.
   void OnReady();
+
+  // Ends it if its client may not call any more, with nothing more said.
+  void CheckPeer();
 
   // Says what is waiting, then ends with `status`.
   void EndWith(absl::Status status);
@@ -76,7 +81,7 @@ class WatchStream {
 
   absl::Time start_time_ = absl::InfinitePast();  // of the call; InfinitePast: it has not come
   absl::StatusCode end_code_ = absl::StatusCode::kCancelled;
-  std::string identity_;
+  std::shared_ptr<const PeerIdentity> peer_;  // once it was admitted
   WatchPlan plan_;
   std::optional<WatcherId> watcher_id_;
   // Until nothing of it is left to say, or to be left out of what follows.

@@ -13,7 +13,7 @@ packages_of() {
     build)
       echo bazel-bootstrap bazel-rules-java bazel-rules-proto g++ grpc-proto openssl procps python3 \
         libabsl-dev libbenchmark-dev libboost1.81-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev \
-        libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev nlohmann-json3-dev \
+        libprotobuf-dev libseccomp-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev nlohmann-json3-dev \
         prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc pybind11-dev python3-dev python3-numpy
       ;;
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;

@@ -1,4 +1,4 @@
-// `pylabhub certs`: certificates for a lab that has no authority of its own.
+// `pylabhub certs`: certificates for a lab that has no authority of its own, made, issued, renewed and revoked.
 #pragma once
 
 #include "client/cli/arguments.h"

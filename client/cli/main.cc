@@ -10,6 +10,7 @@
 #include "client/cli/publish.h"
 #include "client/cli/schema.h"
 #include "client/cli/tail.h"
+#include "client/cli/tls.h"
 
 // NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddSchema(app, chosen);
   pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
+  pylabhub::cli::AddTls(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -98,6 +98,10 @@ bool IsAddress(const std::string& name) {
 
 }  // namespace
 
+std::string RevocationsPathIn(absl::string_view folder) {
+  return absl::StrCat(folder, "/revocations.textproto");
+}
+
 TlsPaths ServerPathsIn(absl::string_view folder) { return PathsIn(folder, kServer); }
 
 TlsPaths ClientPathsIn(absl::string_view folder) { return PathsIn(folder, kClient); }
@@ -146,6 +150,24 @@ absl::Status IssueInto(const std::string& folder, absl::string_view file_stem, c
   if (!authority.ok()) return authority.status();
   const absl::StatusOr<Credential> leaf =
       IssueLeaf(Credential{authority->certificate_pem, authority->key_pem}, spec);
+  if (!leaf.ok()) return leaf.status();
+  return Write(folder, file_stem, *leaf);
+}
+
+absl::Status RenewIn(const std::string& folder, absl::string_view file_stem, const Validity& validity) {
+  if (!IsFileStem(file_stem) || file_stem == kAuthority) {
+    return absl::InvalidArgumentError(absl::StrCat("'", file_stem, "' is no leaf that can be renewed"));
+  }
+  const std::string path = CertificatePath(folder, file_stem);
+  const absl::StatusOr<std::string> old = LoadCertificate(path);
+  if (!old.ok()) return old.status();
+  absl::StatusOr<LeafSpec> spec = SpecOf(*old);
+  if (!spec.ok()) return About(path, spec.status());
+  spec->validity = validity;
+  const absl::StatusOr<TlsFiles> authority = LoadTlsFiles(PathsIn(folder, kAuthority));
+  if (!authority.ok()) return authority.status();
+  const absl::StatusOr<Credential> leaf =
+      IssueLeaf(Credential{authority->certificate_pem, authority->key_pem}, *spec);
   if (!leaf.ok()) return leaf.status();
   return Write(folder, file_stem, *leaf);
 }

@@ -4,6 +4,7 @@
 //   ca.key      the authority's private key: keep it off-line, or at least off the clients' hosts
 //   server.pem  server.key   the broker's certificate and key
 //   client.pem  client.key   a client's certificate and key; copy them and ca.pem to the client's host
+//   revocations.textproto    once somebody is revoked: who (revocation_list.h)
 //
 // The folder has mode 0700, each file 0600. A host that is only a client needs ca.pem, client.pem and
 // client.key; a set from a site's own authority works as well, as long as the files have these names or their
@@ -34,6 +35,7 @@ struct TlsPaths {
 
 TlsPaths ServerPathsIn(absl::string_view folder);
 TlsPaths ClientPathsIn(absl::string_view folder);
+std::string RevocationsPathIn(absl::string_view folder);
 
 // What one side of a mutual TLS connection holds, all PEM. The key is secret.
 struct TlsFiles {
@@ -81,6 +83,16 @@ absl::Status CreateCertificateSet(const std::string& folder, const CertificateSe
 //   kInvalidArgument  `file_stem` is not one of letters, digits, '.', '_' and '-', or `spec` is wrong
 //   others            as LoadTlsFiles and IssueLeaf
 absl::Status IssueInto(const std::string& folder, absl::string_view file_stem, const LeafSpec& spec);
+
+// Issues the leaf `file_stem` of `folder` anew from the authority there: the same names and use, hence the same identity,
+// with a new key, a new serial number and a new time. A broker that reads the files while they are replaced waits until
+// they fit.
+//
+// Errors:
+//   kNotFound         there is no such leaf
+//   kInvalidArgument  it is the authority's own, or has names that cannot be issued here
+//   others            as LoadTlsFiles and IssueLeaf
+absl::Status RenewIn(const std::string& folder, absl::string_view file_stem, const Validity& validity);
 
 // The spec of a client's leaf whose certificate proves `identity`: a SPIFFE URI, or a plain name.
 LeafSpec ClientSpec(absl::string_view identity);

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kMaxIdentityBytes = 2048;
 constexpr absl::string_view kSpiffeScheme = "spiffe://";
+constexpr absl::string_view kBegin = "-----BEGIN CERTIFICATE-----";
 
 absl::StatusOr<X509Ptr> ParseCertificate(absl::string_view pem) {
   const BioPtr reader = ReaderOf(pem);
@@ -128,6 +129,40 @@ absl::StatusOr<absl::Time> TimeOf(const ASN1_TIME* time) {
   return absl::FromTM(broken_down, absl::UTCTimeZone());
 }
 
+std::vector<std::string> AlternativeNameTexts(const X509* certificate) {
+  std::vector<std::string> texts;
+  const GeneralNamesPtr names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  const int count = names == nullptr ? 0 : sk_GENERAL_NAME_num(names.get());
+  for (int i = 0; i < count; ++i) {
+    const BioPtr writer(BIO_new(BIO_s_mem()));
+    GENERAL_NAME_print(writer.get(), sk_GENERAL_NAME_value(names.get(), i));
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(writer.get(), &data);
+    texts.emplace_back(data, size);
+  }
+  return texts;
+}
+
+absl::StatusOr<CertificateSummary> SummaryOf(X509* certificate) {
+  const absl::StatusOr<absl::Time> not_before = TimeOf(X509_get0_notBefore(certificate));
+  if (!not_before.ok()) return not_before.status();
+  const absl::StatusOr<absl::Time> expire_time = TimeOf(X509_get0_notAfter(certificate));
+  if (!expire_time.ok()) return expire_time.status();
+  return CertificateSummary{
+      .identity = IdentityOf(certificate).value_or(""),
+      .subject = NameText(X509_get_subject_name(certificate)),
+      .issuer = NameText(X509_get_issuer_name(certificate)),
+      .not_before = *not_before,
+      .expire_time = *expire_time,
+      .serial = SerialText(X509_get0_serialNumber(certificate)),
+      .alternative_names = AlternativeNameTexts(certificate),
+      .is_authority = X509_check_ca(certificate) > 0,
+      .may_serve = X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == 1,
+      .may_call = X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == 1,
+  };
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> IdentityOf(absl::string_view certificate_pem) {
@@ -139,18 +174,24 @@ absl::StatusOr<std::string> IdentityOf(absl::string_view certificate_pem) {
 absl::StatusOr<CertificateSummary> Summarize(absl::string_view certificate_pem) {
   const absl::StatusOr<X509Ptr> certificate = ParseCertificate(certificate_pem);
   if (!certificate.ok()) return certificate.status();
-  const absl::StatusOr<absl::Time> not_before = TimeOf(X509_get0_notBefore(certificate->get()));
-  if (!not_before.ok()) return not_before.status();
-  const absl::StatusOr<absl::Time> expire_time = TimeOf(X509_get0_notAfter(certificate->get()));
-  if (!expire_time.ok()) return expire_time.status();
-  return CertificateSummary{
-      .identity = IdentityOf(certificate->get()).value_or(""),
-      .subject = NameText(X509_get_subject_name(certificate->get())),
-      .issuer = NameText(X509_get_issuer_name(certificate->get())),
-      .not_before = *not_before,
-      .expire_time = *expire_time,
-      .serial = SerialText(X509_get0_serialNumber(certificate->get())),
-  };
+  return SummaryOf(certificate->get());
+}
+
+absl::StatusOr<std::vector<CertificateSummary>> SummarizeAll(absl::string_view pem) {
+  std::vector<CertificateSummary> summaries;
+  // One at a time, so that one that cannot be read ends nothing in silence.
+  for (size_t at = pem.find(kBegin); at != absl::string_view::npos;) {
+    const size_t next = pem.find(kBegin, at + kBegin.size());
+    auto summary = Summarize(pem.substr(at, next - at));
+    if (!summary.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("certificate ", summaries.size() + 1, " of the file: ", summary.status().message()));
+    }
+    summaries.push_back(*std::move(summary));
+    at = next;
+  }
+  if (summaries.empty()) return Summarize(pem).status();
+  return summaries;
 }
 
 }  // namespace pylabhub::tls

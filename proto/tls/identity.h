@@ -17,6 +17,7 @@
 #define PYLABHUB_PROTO_TLS_IDENTITY_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -40,11 +41,22 @@ struct CertificateSummary {
   absl::Time not_before;
   absl::Time expire_time;
   std::string serial;  // as in serial.h
+  // As OpenSSL writes them: "DNS:localhost", "IP Address:127.0.0.1", "URI:spiffe://lab.example/sampler".
+  std::vector<std::string> alternative_names;
+  bool is_authority = false;  // may sign others
+  bool may_serve = false;     // as a server
+  bool may_call = false;      // as a client
 };
 
 // Errors:
 //   kInvalidArgument  not a PEM certificate
 absl::StatusOr<CertificateSummary> Summarize(absl::string_view certificate_pem);
+
+// Every certificate of a chain or a bundle, in its order; at least one.
+//
+// Errors:
+//   kInvalidArgument  no PEM certificate, or one of them cannot be read
+absl::StatusOr<std::vector<CertificateSummary>> SummarizeAll(absl::string_view pem);
 
 }  // namespace pylabhub::tls
 

@@ -1,5 +1,6 @@
 #include "proto/tls/issue.h"
 
+#include <arpa/inet.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 
@@ -182,6 +183,27 @@ absl::Status AddExtensions(X509* certificate, const X509* issuer, const std::vec
   return absl::OkStatus();
 }
 
+absl::Status AddName(const GENERAL_NAME* name, LeafSpec& spec) {
+  int type = 0;
+  const auto* const value = static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(name, &type));
+  const unsigned char* const bytes = ASN1_STRING_get0_data(value);
+  const int size = ASN1_STRING_length(value);
+  if (type == GEN_IPADD) {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, text, sizeof(text)) != nullptr) {
+      spec.ip_addresses.emplace_back(text);
+      return absl::OkStatus();
+    }
+  }
+  if (type != GEN_DNS && type != GEN_URI) {
+    return absl::InvalidArgumentError(
+        "the certificate has an alternative name that is no DNS name, address or URI; issue it where it came "
+        "from");
+  }
+  (type == GEN_DNS ? spec.dns_names : spec.uris).emplace_back(reinterpret_cast<const char*>(bytes), size);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Validity ValidFor(absl::Duration duration) {
@@ -223,6 +245,26 @@ absl::StatusOr<Credential> IssueLeaf(const Credential& authority, const LeafSpec
   if (absl::Status status = AddAlternativeNames(certificate, spec); !status.ok()) return status;
   if (X509_sign(certificate, issuer_key->get(), EVP_sha256()) == 0) return Refused("sign the certificate");
   return PemOf(certificate, made->key.get());
+}
+
+absl::StatusOr<LeafSpec> SpecOf(absl::string_view certificate_pem) {
+  const absl::StatusOr<X509Ptr> parsed = ParseCertificate(certificate_pem);
+  if (!parsed.ok()) return parsed.status();
+  X509* const certificate = parsed->get();
+  LeafSpec spec;
+  spec.use =
+      X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == 1 ? LeafUse::kServer : LeafUse::kClient;
+  char name[kMaxCommonNameBytes + 1] = "";
+  if (X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, sizeof(name)) > 0) {
+    spec.common_name = name;
+  }
+  const GeneralNamesPtr names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < (names == nullptr ? 0 : sk_GENERAL_NAME_num(names.get())); ++i) {
+    if (absl::Status status = AddName(sk_GENERAL_NAME_value(names.get(), i), spec); !status.ok())
+      return status;
+  }
+  return spec;
 }
 
 absl::Status CheckKeyBelongs(absl::string_view certificate_pem, absl::string_view key_pem) {

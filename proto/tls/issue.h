@@ -51,6 +51,13 @@ absl::StatusOr<Credential> MakeAuthority(absl::string_view common_name, const Va
 // A leaf signed by `authority`, with a fresh key and a random serial number.
 absl::StatusOr<Credential> IssueLeaf(const Credential& authority, const LeafSpec& spec);
 
+// What the first certificate of `certificate_pem` was made of, so that it can be issued anew: its names and its use, with
+// the default validity.
+//
+// Errors:
+//   kInvalidArgument  not a PEM certificate, or one with names that a LeafSpec cannot say
+absl::StatusOr<LeafSpec> SpecOf(absl::string_view certificate_pem);
+
 // OK when `key_pem` is the private key of the first certificate in `certificate_pem`.
 absl::Status CheckKeyBelongs(absl::string_view certificate_pem, absl::string_view key_pem);
 

@@ -1,4 +1,5 @@
-// Owning pointers for OpenSSL's objects, and the text of its last error. For the files of proto/tls alone.
+// Owning pointers for OpenSSL's objects, and the text of its last error. For the files of proto/tls, and for who looks at a
+// handshake from outside.
 #ifndef PYLABHUB_PROTO_TLS_OPENSSL_POINTERS_H_
 #define PYLABHUB_PROTO_TLS_OPENSSL_POINTERS_H_
 

@@ -87,6 +87,20 @@ int WriteAndFlush(int fd, absl::string_view contents) {
   return fsync(fd) == 0 ? 0 : errno;
 }
 
+// Whole or not at all: a new file, flushed to disk, then renamed over the old one.
+absl::Status WriteFile(const std::string& path, absl::string_view contents, mode_t mode) {
+  std::string draft = absl::StrCat(path, ".XXXXXX");
+  // mkostemp makes the file with mode 0600, whatever the umask says.
+  const FileDescriptor file(mkostemp(draft.data(), O_CLOEXEC));
+  if (file.get() < 0) return FileError("write", path, errno);
+  int error = WriteAndFlush(file.get(), contents);
+  if (error == 0 && fchmod(file.get(), mode) != 0) error = errno;
+  if (error == 0 && std::rename(draft.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0) return absl::OkStatus();
+  unlink(draft.c_str());
+  return FileError("write", path, error);
+}
+
 }  // namespace
 
 absl::Status FileError(absl::string_view what, absl::string_view path, int error) {
@@ -124,22 +138,12 @@ absl::Status MakePrivateFolder(const std::string& folder) {
 }
 
 absl::Status WritePrivateFile(const std::string& path, absl::string_view contents) {
-  std::string draft = absl::StrCat(path, ".XXXXXX");
-  // mkostemp makes the file with mode 0600, whatever the umask says.
-  const FileDescriptor file(mkostemp(draft.data(), O_CLOEXEC));
-  if (file.get() < 0) return FileError("write", path, errno);
-  if (const int error = WriteAndFlush(file.get(), contents); error != 0) {
-    unlink(draft.c_str());
-    return FileError("write", path, error);
-  }
-  if (std::rename(draft.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    unlink(draft.c_str());
-    return FileError("write", path, error);
-  }
-  return absl::OkStatus();
+  return WriteFile(path, contents, S_IRUSR | S_IWUSR);
 }
 
+absl::Status WritePublicFile(const std::string& path, absl::string_view contents) {
+  return WriteFile(path, contents, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+}
 absl::StatusOr<std::string> ReadPublicFile(const std::string& path) {
   return ReadFile(path, Secrecy::kPublic);
 }

@@ -23,6 +23,9 @@ absl::Status MakePrivateFolder(const std::string& folder);
 // it.
 absl::Status WritePrivateFile(const std::string& path, absl::string_view contents);
 
+// The same with mode 0644, for what is no secret.
+absl::Status WritePublicFile(const std::string& path, absl::string_view contents);
+
 // Reads a file of at most 1 MiB that anybody may be able to read: a certificate.
 absl::StatusOr<std::string> ReadPublicFile(const std::string& path);
 

@@ -138,12 +138,12 @@ std::string RevocationList::ToText() const {
 absl::StatusOr<bool> RevocationList::AddSerial(absl::string_view serial, Revocation revocation) {
   absl::StatusOr<std::string> text = ParseSerial(serial);
   if (!text.ok()) return text.status();
-  return by_serial_.try_emplace(*std::move(text), std::move(revocation)).second;
+  return by_serial_.emplace(*std::move(text), std::move(revocation)).second;
 }
 
 absl::StatusOr<bool> RevocationList::AddIdentity(absl::string_view identity, Revocation revocation) {
   if (identity.empty()) return absl::InvalidArgumentError("identity: must not be empty");
-  return by_identity_.try_emplace(std::string(identity), std::move(revocation)).second;
+  return by_identity_.emplace(identity, std::move(revocation)).second;
 }
 
 absl::Status RevocationList::AddCrl(absl::string_view crl_pem, absl::string_view ca_pem) {

@@ -52,12 +52,14 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   read.lease_ttl = read.shutdown_grace = absl::Seconds(77);
   read.max_threads = 3;
   read.channelz = read.metrics_allow_remote = true;
+  read.sandbox = false;
   read.log_level = LogLevel::kError;
   read.log_format = LogFormat::kJson;
   read.connection_caps = {1, 1};
   read.limits = {.max_channels = 1, .max_call_burst_per_identity = 1};
-  for (std::string* text : {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert,
-                            &read.server_key, &read.ca, &read.metrics_address}) {
+  for (std::string* text :
+       {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert, &read.server_key,
+        &read.ca, &read.revocations, &read.crl, &read.metrics_address}) {
     *text = "other";
   }
   ASSERT_TRUE(ReadConfig(ExampleText(), "example", read).ok()) << VerdictOn(ExampleText());
@@ -70,6 +72,9 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   EXPECT_EQ(read.server_cert, defaults.server_cert);
   EXPECT_EQ(read.server_key, defaults.server_key);
   EXPECT_EQ(read.ca, defaults.ca);
+  EXPECT_EQ(read.revocations, defaults.revocations);
+  EXPECT_EQ(read.crl, defaults.crl);
+  EXPECT_EQ(read.sandbox, defaults.sandbox);
   EXPECT_EQ(read.lease_ttl, defaults.lease_ttl);
   EXPECT_EQ(read.shutdown_grace, defaults.shutdown_grace);
   EXPECT_EQ(read.max_threads, defaults.max_threads);

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "proto/tls/certificate_set.h"
+#include "proto/tls/revocation_file.h"
 #include "tests/broker/http_get.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/program.h"
@@ -149,6 +150,24 @@ TEST(MainTest, AKeyThatOthersCanReadIsRefusedByName) {
   EXPECT_EQ(broker.Wait(), 1);
   EXPECT_THAT(broker.errors(), HasSubstr(key));
   EXPECT_THAT(broker.errors(), HasSubstr("chmod"));
+}
+
+TEST(MainTest, OnSighupItLooksAtItsFilesAndGoesOn) {
+  const TempFolder folder;
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path()});
+  const std::string target = TargetOf(broker);
+  const std::string certs = folder / "certs";
+  EXPECT_TRUE(CallWith(target, certs).ok());
+  ASSERT_TRUE(tls::ChangeRevocations(tls::RevocationsPathIn(certs), [](tls::RevocationList& list) {
+                return list.AddIdentity("spiffe://pylabhub.local/client", {.reason = "a test"});
+              }).ok());
+  broker.Signal(SIGHUP);
+  grpc::Status status;
+  while (status.ok()) status = CallWith(target, certs);
+  EXPECT_EQ(ReasonOf(status), "CERTIFICATE_REVOKED");
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+  EXPECT_THAT(broker.errors(), HasSubstr("event=certificates_reloaded changed=revocations"));
 }
 
 TEST(MainTest, EveryChangeIsALineOfTheLog) {
