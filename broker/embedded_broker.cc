@@ -39,6 +39,9 @@ namespace {
 
 constexpr int kMaxRequestBytes = 4 << 20;
 constexpr int kMaxMetadataBytes = 16 << 10;
+// Threads that wait for calls instead of ending: while a commit is under way a new one would be made for each call that
+// comes, and ended after it.
+constexpr int kIdleThreads = 16;
 constexpr int kMaxStreamsPerConnection = 128;
 constexpr size_t kMemoryQuotaBytes = size_t{256} << 20;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(5);
@@ -100,6 +103,7 @@ void SetLimits(const BrokerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kIdleThreads);
   grpc::ResourceQuota quota("pylabhub-broker");
   quota.Resize(kMemoryQuotaBytes);
   quota.SetMaxThreads(options.max_threads);

@@ -1,6 +1,7 @@
 #include "broker/watch_feed.h"
 
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "broker/usage_book.h"
@@ -9,6 +10,7 @@ namespace pylabhub::broker {
 namespace {
 
 constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr size_t kNoServer = std::numeric_limits<size_t>::max();
 
 }  // namespace
 
@@ -23,22 +25,29 @@ void WatchFeed::SetServers(std::vector<std::function<void()>> wake) {
 void WatchFeed::Publish(std::vector<Event> events) {
   const std::lock_guard<std::mutex> lock(inbox_mutex_);
   inbox_.insert(inbox_.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
-  for (const auto& wake : wake_) wake();
+  if (!has_watchers_ || was_woken_ || wake_.empty()) return;
+  was_woken_ = true;
+  wake_.front()();
 }
 
 std::vector<WatcherId> WatchFeed::Collect(size_t server, absl::Time now) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<Event> events;
-  {
-    const std::lock_guard<std::mutex> inbox_lock(inbox_mutex_);
-    events.swap(inbox_);
-  }
-  HandOut(hub_.Publish(std::move(events)), server);
+  HandOut(EmptyInbox(), server);
   if (now - last_tick_ >= kTick) {
     last_tick_ = now;
     HandOut(hub_.Tick(now), server);
   }
   return std::exchange(ready_of_server_[server], {});
+}
+
+std::vector<WatcherId> WatchFeed::EmptyInbox() {
+  std::vector<Event> events;
+  {
+    const std::lock_guard<std::mutex> inbox_lock(inbox_mutex_);
+    events.swap(inbox_);
+    was_woken_ = false;
+  }
+  return hub_.Publish(std::move(events));
 }
 
 absl::StatusOr<WatcherId> WatchFeed::Add(const std::string& identity, size_t server,
@@ -54,6 +63,12 @@ absl::StatusOr<WatcherId> WatchFeed::Add(const std::string& identity, size_t ser
   if (!id.ok()) return id;
   places_[*id] = {.identity = identity, .server = server};
   ++watchers_of_identity_[identity];
+  {
+    const std::lock_guard<std::mutex> inbox_lock(inbox_mutex_);
+    has_watchers_ = true;
+  }
+  // What was published while nobody watched may be for this one, and nobody is awake to bring it.
+  HandOut(EmptyInbox(), kNoServer);
   return id;
 }
 
@@ -65,6 +80,8 @@ void WatchFeed::Remove(WatcherId id) {
   if (--own->second == 0) watchers_of_identity_.erase(own);
   places_.erase(place);
   hub_.Remove(id);
+  const std::lock_guard<std::mutex> inbox_lock(inbox_mutex_);
+  has_watchers_ = !places_.empty();
 }
 
 absl::StatusOr<std::vector<WatchItem>> WatchFeed::Take(WatcherId id, size_t max_events, size_t max_bytes,

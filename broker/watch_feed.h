@@ -1,7 +1,9 @@
 // The hub at work: one lock, and a way from whoever changes the directory to the threads that serve streams.
 //
-// Publish only puts events into an inbox and wakes the servers; a server that wakes brings them to the watchers
-// and learns which of its own have something to read. So a change costs its maker the same however many watch.
+// Publish only puts events into an inbox and wakes one server, unless one was woken that has not looked yet; the server
+// that wakes brings them to the watchers, learns which of its own have something to read, and wakes the other servers if
+// theirs have. So a change costs its maker the same however many watch. While nobody watches nobody is woken: the events
+// wait in the inbox for a server's tick, or for the first watcher.
 //
 //   directory --Publish--> inbox --Collect (any server)--> queues --Take--> streams
 //
@@ -79,7 +81,9 @@ class WatchFeed {
     size_t server;
   };
 
-  // Hands `ready` to those who serve them, and wakes them but for `server`, who asks. Both locks' order: mutex_,
+  // Brings what was published to the hub.
+  std::vector<WatcherId> EmptyInbox();
+  // Hands `ready` to those who serve them, and wakes them but for `server`, which is awake. Both locks' order: mutex_,
   // then inbox_mutex_.
   void HandOut(const std::vector<WatcherId>& ready, size_t server);
 
@@ -95,8 +99,12 @@ class WatchFeed {
   absl::Time last_tick_ = absl::InfinitePast();
 
   std::mutex inbox_mutex_;
-  std::vector<Event> inbox_;  // both under inbox_mutex_
+  // All below under inbox_mutex_.
+  std::vector<Event> inbox_;
   std::vector<std::function<void()>> wake_;
+  bool has_watchers_ = false;
+  // A server was woken for what is in the inbox, and has not emptied it yet.
+  bool was_woken_ = false;
 };
 
 }  // namespace pylabhub::broker

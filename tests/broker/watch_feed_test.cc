@@ -104,6 +104,44 @@ TEST(WatchFeedTest, EveryWatcherOfEveryServerIsToldEveryEventInOrderWhileEventsA
   EXPECT_EQ(feed.watcher_count(), 0u);
 }
 
+TEST(WatchFeedTest, NobodyIsWokenWhileNobodyWatchesAndTheFirstWatcherIsToldWhatHappenedMeanwhile) {
+  const absl::Time now = absl::FromUnixSeconds(1'000'000);
+  WatchFeed feed({}, Limits());
+  int woken = 0;
+  feed.SetServers({[&] { ++woken; }, [&] { ++woken; }});
+  feed.Publish(EventOf(1));
+  feed.Publish(EventOf(2));
+  EXPECT_EQ(woken, 0);
+  const WatcherId id = feed.Add("identity", 1, {}, 1, 2, now).value();
+  const auto items = feed.Take(id, 10, 1 << 20, now);
+  ASSERT_TRUE(items.ok());
+  ASSERT_EQ(items->size(), 1u);
+  EXPECT_EQ(items->front().revision, 2u);
+}
+
+TEST(WatchFeedTest, ManyChangesWakeAServerOnceUntilItLooks) {
+  const absl::Time now = absl::FromUnixSeconds(1'000'000);
+  WatchFeed feed({}, Limits());
+  std::vector<int> woken(2);
+  feed.SetServers({[&] { ++woken[0]; }, [&] { ++woken[1]; }});
+  const WatcherId id = feed.Add("identity", 1, {}, 0, 0, now).value();
+  // Its bookmark, and then nothing: from now on it waits.
+  while (!feed.Take(id, 10, 1 << 20, now)->empty()) {
+  }
+  feed.Publish(EventOf(1));
+  feed.Publish(EventOf(2));
+  EXPECT_EQ(woken, (std::vector<int>{1, 0}));
+  EXPECT_TRUE(feed.Collect(0, now).empty());
+  EXPECT_EQ(woken, (std::vector<int>{1, 1}));
+  EXPECT_EQ(feed.Collect(1, now), std::vector<WatcherId>{id});
+  feed.Publish(EventOf(3));
+  EXPECT_EQ(woken, (std::vector<int>{2, 1}));
+  feed.Remove(id);
+  feed.Collect(0, now);
+  feed.Publish(EventOf(4));
+  EXPECT_EQ(woken, (std::vector<int>{2, 1}));
+}
+
 TEST(WatchFeedTest, ALimitIsNamedAndFreeAgainWhenAWatcherHasLeft) {
   const absl::Time now = absl::FromUnixSeconds(1'000'000);
   Limits limits;

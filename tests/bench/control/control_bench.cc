@@ -130,6 +130,10 @@ class Suite {
       if (Wants("register.durable") && subject->CanPut())
         status.Update(MeasureWrites(*subject, settings, recorder_));
     }
+    for (DirectorySubject* const subject : Subjects()) {
+      if (Wants("register.durable64") && subject->MayBeCalledAtOnce())
+        status.Update(MeasureWritesAtOnce(*subject, settings, recorder_));
+    }
     if (Wants("heartbeat.10k")) status.Update(MeasureHeartbeats(*broker_, settings, recorder_));
     if (Wants("discover.idle"))
       status.Update(MeasureIdle({echo_.get(), broker_.get()}, options_.idle_calls, settings, recorder_));

@@ -104,7 +104,11 @@ absl::Status MeasureWrites(DirectorySubject& subject, const RoundSettings& setti
   const auto times = TimeCalls(EndOf(settings), [&] { return subject.Put(WrittenName(written++)); });
   if (!times.ok()) return times.status();
   recorder.Add("register.durable", subject.name(), "ns", Quantile(*times, 0.5));
+  return absl::OkStatus();
+}
 
+absl::Status MeasureWritesAtOnce(DirectorySubject& subject, const RoundSettings& settings,
+                                 Recorder& recorder) {
   const Clock::time_point begin = Clock::now();
   const Clock::time_point end = EndOf(settings);
   std::mutex mutex;
@@ -114,10 +118,13 @@ absl::Status MeasureWrites(DirectorySubject& subject, const RoundSettings& setti
   for (uint64_t k = 0; k < kWriters; ++k) {
     writers.emplace_back([&, k] {
       uint64_t next = k;
-      const auto times_of_one = TimeCalls(end, [&] { return subject.Put(WrittenName(next += kWriters)); });
+      const auto times = TimeCalls(end, [&] {
+        next += kWriters;
+        return subject.CanPut() ? subject.Put(WrittenName(next)) : subject.Lookup(next);
+      });
       const std::lock_guard lock(mutex);
-      if (times_of_one.ok()) writes += times_of_one->size();
-      failure.Update(times_of_one.status());
+      if (times.ok()) writes += times->size();
+      failure.Update(times.status());
     });
   }
   for (std::thread& writer : writers) writer.join();

@@ -26,8 +26,13 @@ absl::Status MeasureBatches(DirectorySubject& subject, const RoundSettings& sett
 absl::Status MeasureIdle(const std::vector<DirectorySubject*>& subjects, int calls,
                          const RoundSettings& settings, Recorder& recorder);
 
-// One write after another: `register.durable`; and from 64 threads: `register.durable64`, in writes a second.
+// One write after another: `register.durable`.
 absl::Status MeasureWrites(DirectorySubject& subject, const RoundSettings& settings, Recorder& recorder);
+
+// Writes from 64 threads: `register.durable64`, in writes a second. Of a subject that cannot write, lookups: what so many
+// calls at once take by themselves.
+absl::Status MeasureWritesAtOnce(DirectorySubject& subject, const RoundSettings& settings,
+                                 Recorder& recorder);
 
 // What the machine takes to append 200 bytes to a file in `folder` and make them durable: `register.durable` of `fdatasync`.
 absl::Status MeasureSync(const std::string& folder, const RoundSettings& settings, Recorder& recorder);

@@ -10,7 +10,7 @@
 
 namespace pylabhub::bench {
 
-// Thread safety: Lookup and Put may be called from several threads at once where CanPut; the rest from one.
+// Thread safety: Lookup and Put may be called from several threads at once where MayBeCalledAtOnce; the rest from one.
 class DirectorySubject {
  public:
   virtual ~DirectorySubject() = default;
@@ -20,6 +20,8 @@ class DirectorySubject {
 
   // Looks up the name `index`, which is there, and checks the answer.
   virtual absl::Status Lookup(uint64_t index) = 0;
+
+  virtual bool MayBeCalledAtOnce() const { return true; }
 
   // Looks up `count` names from `first` on, as fast as the protocol can: in one call, or many at once.
   virtual bool HasBatches() const { return false; }

@@ -47,6 +47,7 @@ class ZeromqSubject final : public DirectorySubject {
 
   std::string name() const override { return "zeromq"; }
   const ServerProcess& server() const override { return server_; }
+  bool MayBeCalledAtOnce() const override { return false; }
 
   absl::Status Lookup(uint64_t index) override { return LookupBatch(index, 1); }
 
