@@ -161,7 +161,7 @@ class Witness {
 
  private:
   DataBlockConsumer& consumer_;
-  uint64_t next_ = 0;
+  std::atomic<uint64_t> next_ = 0;  // looked at by the test while another thread reads
   uint64_t read_ = 0;
   uint64_t missed_ = 0;
 };
