@@ -11,6 +11,7 @@ enum ExitCode : int {
   kProducerDied = 4,   // tail: the producer died without closing the channel; all that it sent was shown
   kTimedOut = 5,       // nothing came, or nobody attached, within --timeout
   kConsumersLeft = 6,  // publish: every consumer left before the end
+  kDenied = 7,         // policy explain: the policy does not allow it
   // tls check:
   kNobodyListens = 10,      // nobody listens there, or it cannot be reached
   kNoTls = 11,              // who listens does not speak TLS, or no version in common
@@ -23,7 +24,7 @@ enum ExitCode : int {
 
 inline constexpr char kExitCodeHelp[] =
     "Exit codes: 0 done, or the producer closed; 1 failed; 2 wrong command line; 3 no such channel;\n"
-    "4 the producer died; 5 timed out; 6 every consumer left; 130 interrupted.\n"
+    "4 the producer died; 5 timed out; 6 every consumer left; 7 denied; 130 interrupted.\n"
     "tls check: 10 nobody listens; 11 no TLS; 12 the broker is not trusted; 13 the client's certificate is "
     "no good;\n"
     "14 no gRPC server; 15 the broker refuses.";

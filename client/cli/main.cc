@@ -7,6 +7,7 @@
 #include "client/cli/channels.h"
 #include "client/cli/doctor.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/policy.h"
 #include "client/cli/publish.h"
 #include "client/cli/schema.h"
 #include "client/cli/tail.h"
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
   pylabhub::cli::AddTls(app, chosen);
+  pylabhub::cli::AddPolicy(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

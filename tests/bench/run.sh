@@ -8,7 +8,8 @@
 #   --rounds N      measure everything N times and take medians (default 7)
 #   --check         exit with 1 if one of the targets, which the table shows, is missed
 #   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
-#                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync; takes no other option
+#                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync. access: what a decision of the
+#                   policy costs. The last two take no other option
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.
@@ -49,6 +50,11 @@ fi
 if [ "$suite" = store ]; then
   bazel build --config=opt //tests/bench/store:store_bench >&2
   exec bazel-bin/tests/bench/store/store_bench
+fi
+if [ "$suite" = access ]; then
+  bazel build --config=opt //tests/bench/access:policy_bench >&2
+  bazel-bin/tests/bench/access/policy_bench
+  exit
 fi
 bazel build --config=opt //tests/bench:bench_with_peers >&2
 # Bazel's idle server is not measured: it sleeps.

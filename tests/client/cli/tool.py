@@ -25,7 +25,7 @@ class ToolTest(unittest.TestCase):
     def start(self, verb, *arguments, **options):
         """Starts a verb of the tool, with pipes for its output."""
         process = subprocess.Popen(
-            [TOOL, verb, *arguments] + ([] if verb in ("certs", "tls") else ["--directory", self.directory]),
+            [TOOL, verb, *arguments] + ([] if verb in ("certs", "policy", "tls") else ["--directory", self.directory]),
             stdin=options.pop("stdin", subprocess.DEVNULL), stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE, **options)
         self.processes.append(process)
