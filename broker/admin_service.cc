@@ -40,18 +40,12 @@ absl::Status ReadGracePeriod(const v1::DrainRequest& request, absl::Duration& gr
 
 }  // namespace
 
-AdminService::AdminService(Directory& directory, CallDesk& desk, const std::vector<std::string>& admins,
+AdminService::AdminService(Directory& directory, CallDesk& desk, const AccessControl& access,
                            std::function<void(absl::Duration)> drain)
-    : directory_(directory), desk_(desk), admins_(admins.begin(), admins.end()), drain_(std::move(drain)) {}
+    : directory_(directory), desk_(desk), access_(access), drain_(std::move(drain)) {}
 
-absl::Status AdminService::CheckMay(const PeerIdentity& peer, absl::string_view action,
-                                    const std::string& channel) const {
-  if (admins_.contains(peer.name)) return absl::OkStatus();
-  return Refuse(
-      Reason::kPolicyDenied,
-      absl::StrCat("\"", peer.name, "\" is no administrator of this broker; its operator can make it one (",
-                   "pylabhub-broker --admin ", peer.name, ")"),
-      {{"identity", peer.name}, {"action", std::string(action)}, {"channel", channel}});
+absl::Status AdminService::CheckMay(const PeerIdentity& peer, const std::string& channel) const {
+  return access_.RightsOf(peer.name).Check(policy::Action::kAdmin, channel);
 }
 
 grpc::Status AdminService::CloseChannel(grpc::ServerContext* context, const v1::CloseChannelRequest* request,
@@ -60,8 +54,7 @@ grpc::Status AdminService::CloseChannel(grpc::ServerContext* context, const v1::
   return desk_.AnswerAndAudit(
       *context, "CloseChannel", {{"channel", request->name()}, {"comment", comment}},
       [&](const PeerIdentity& peer) {
-        if (absl::Status status = CheckMay(peer, "CloseChannel", request->name()); !status.ok())
-          return status;
+        if (absl::Status status = CheckMay(peer, request->name()); !status.ok()) return status;
         if (request->comment().size() > kMaxCommentBytes) {
           return RefuseFields({{"comment", absl::StrCat("must be at most ", kMaxCommentBytes, " bytes")}});
         }
@@ -77,7 +70,7 @@ grpc::Status AdminService::CloseChannel(grpc::ServerContext* context, const v1::
 grpc::Status AdminService::ListSessions(grpc::ServerContext* context, const v1::ListSessionsRequest* request,
                                         v1::ListSessionsResponse* response) {
   return desk_.Answer(*context, "ListSessions", [&](const PeerIdentity& peer) {
-    if (absl::Status status = CheckMay(peer, "ListSessions", ""); !status.ok()) return status;
+    if (absl::Status status = CheckMay(peer, ""); !status.ok()) return status;
     SessionQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
     const SessionPage page = directory_.Run(
@@ -101,7 +94,7 @@ grpc::Status AdminService::ListSessions(grpc::ServerContext* context, const v1::
 grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRequest* request,
                                  v1::DrainResponse* response) {
   return desk_.AnswerAndAudit(*context, "Drain", {}, [&](const PeerIdentity& peer) {
-    if (absl::Status status = CheckMay(peer, "Drain", ""); !status.ok()) return status;
+    if (absl::Status status = CheckMay(peer, ""); !status.ok()) return status;
     absl::Duration grace;
     if (absl::Status status = ReadGracePeriod(*request, grace); !status.ok()) return status;
     drain_(grace);

@@ -9,13 +9,12 @@
 #include <grpcpp/support/status.h>
 
 #include <functional>
-#include <set>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "broker/access/access_control.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/peer_identity.h"
@@ -25,9 +24,9 @@ namespace pylabhub::broker {
 
 class AdminService final : public v1::Admin::Service {
  public:
-  // `admins` are the identities that may call. `drain` begins the broker's end: watchers' streams end after the
-  // time that it is given. `directory` and `desk` outlive the service.
-  AdminService(Directory& directory, CallDesk& desk, const std::vector<std::string>& admins,
+  // `drain` begins the broker's end: watchers' streams end after the time that it is given. What is referred to outlives the
+  // service.
+  AdminService(Directory& directory, CallDesk& desk, const AccessControl& access,
                std::function<void(absl::Duration)> drain);
 
   grpc::Status CloseChannel(grpc::ServerContext* context, const v1::CloseChannelRequest* request,
@@ -38,13 +37,15 @@ class AdminService final : public v1::Admin::Service {
                      v1::DrainResponse* response) override;
 
  private:
+  // `channel`: empty for what is about the whole broker.
+  //
   // Errors:
-  //   POLICY_DENIED  the caller is no administrator
-  absl::Status CheckMay(const PeerIdentity& peer, absl::string_view action, const std::string& channel) const;
+  //   POLICY_DENIED  the caller is no administrator, or not of that channel
+  absl::Status CheckMay(const PeerIdentity& peer, const std::string& channel) const;
 
   Directory& directory_;
   CallDesk& desk_;
-  const std::set<std::string> admins_;
+  const AccessControl& access_;
   const std::function<void(absl::Duration)> drain_;
 };
 

@@ -1,6 +1,7 @@
 #include "broker/broker_service.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -90,8 +91,9 @@ void AddResult(const std::string& name, const absl::StatusOr<ChannelView>& found
 
 }  // namespace
 
-BrokerService::BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, BrokerInfo info)
-    : directory_(directory), schemas_(schemas), desk_(desk), info_(std::move(info)) {}
+BrokerService::BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk,
+                             const AccessControl& access, BrokerInfo info)
+    : directory_(directory), schemas_(schemas), desk_(desk), access_(access), info_(std::move(info)) {}
 
 grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
                                            const std::string& channel, const std::string& session_id,
@@ -103,22 +105,41 @@ grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::s
       });
 }
 
+template <typename Call>
+absl::StatusOr<ChannelView> BrokerService::RunIfAllowed(const CallerRights& rights, policy::Action action,
+                                                        const Caller& caller, const std::string& channel,
+                                                        Call call) {
+  return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) -> absl::StatusOr<ChannelView> {
+    if (!access_.IsCurrent(rights)) {
+      absl::Status status = access_.RightsOf(caller.identity).Check(action, channel);
+      if (!status.ok()) return status;
+    }
+    return call(registry, now);
+  });
+}
+
 absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::RegisterRequest& request,
-                                                              const Caller& caller) {
+                                                              const Caller& from) {
   if (absl::Status status = desk_.CheckMayRegister(); !status.ok()) return status;
   const v1::ChannelSpec& stated = request.channel();
+  const CallerRights rights = access_.RightsOf(from.identity);
+  if (absl::Status status = rights.Check(policy::Action::kRegister, stated.name()); !status.ok())
+    return status;
+  Caller caller = from;
+  caller.may_force = request.force() && rights.May(policy::Action::kForce, stated.name());
   if (stated.has_schema()) {
     absl::Status status =
         CheckSchema(stated.schema(), "channel.schema", stated.schema_hash(), "channel.schema_hash");
     if (!status.ok()) return status;
   }
-  return directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
+  const auto apply = [&](ChannelRegistry& registry, absl::Time now) {
     ChannelSpec spec = FromProto(stated);
     if (spec.schema_version == 0) spec.schema_version = schemas_.VersionFor(stated, caller.identity);
     auto channel = registry.Register(caller, std::move(spec), request.force(), now);
     if (channel.ok()) schemas_.Keep(stated, caller.identity, now);
     return channel;
-  });
+  };
+  return RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);
 }
 
 template <typename Request>
@@ -140,19 +161,33 @@ grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::Reg
                         });
 }
 
+std::vector<absl::StatusOr<ChannelView>> BrokerService::FindAll(const std::vector<std::string>& names,
+                                                                const CallerRights& rights,
+                                                                const std::string& expected_schema_hash,
+                                                                uint64_t& revision) {
+  // Before anything is looked up, so that an answer does not depend on what there is that the caller may not know.
+  std::vector<absl::Status> allowed;
+  for (const std::string& name : names) allowed.push_back(rights.Check(policy::Action::kDiscover, name));
+  std::vector<absl::StatusOr<ChannelView>> found;
+  revision = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      found.push_back(allowed[i].ok() ? registry.Discover(names[i], expected_schema_hash, now) : allowed[i]);
+    }
+    return registry.revision();
+  });
+  return found;
+}
+
 grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::DiscoverRequest* request,
                                      v1::DiscoverResponse* response) {
-  return desk_.Answer(*context, "Discover", [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "Discover", [&](const PeerIdentity& peer) {
     if (absl::Status status = CheckDiscover(*request); !status.ok()) return status;
     std::vector<std::string> names(request->names().begin(), request->names().end());
     if (!request->name().empty()) names.push_back(request->name());
-    std::vector<absl::StatusOr<ChannelView>> found;
-    response->set_revision(directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
-      for (const std::string& name : names) {
-        found.push_back(registry.Discover(name, request->expected_schema_hash(), now));
-      }
-      return registry.revision();
-    }));
+    uint64_t revision = 0;
+    std::vector<absl::StatusOr<ChannelView>> found =
+        FindAll(names, access_.RightsOf(peer.name), request->expected_schema_hash(), revision);
+    response->set_revision(revision);
     if (!request->name().empty()) {
       if (!found[0].ok()) return Explain(found[0].status(), *request);
       *response->mutable_channel() = ToProto(*found[0], request->include_schema());
@@ -161,6 +196,9 @@ grpc::Status BrokerService::Discover(grpc::ServerContext* context, const v1::Dis
     size_t room_bytes = kMaxResponseBytes;
     for (size_t i = 0; i < names.size(); ++i) {
       if (!found[i].ok()) found[i] = Explain(found[i].status(), *request);
+      if (absl::IsPermissionDenied(found[i].status())) {
+        desk_.LogDenial(*context, "Discover", peer.name, found[i].status());
+      }
       AddResult(names[i], found[i], request->include_schema(), room_bytes, *response);
     }
     return absl::OkStatus();
@@ -185,10 +223,15 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
   return AnswerAndAudit(*context, "ConsumerRegister", request->channel_name(), request->session_id(),
                         [&](const Caller& caller) {
                           if (absl::Status status = desk_.CheckMayRegister(); !status.ok()) return status;
+                          const CallerRights rights = access_.RightsOf(caller.identity);
+                          absl::Status allowed =
+                              rights.Check(policy::Action::kConsume, request->channel_name());
+                          if (!allowed.ok()) return allowed;
                           if (absl::Status status = CheckExpectedSchema(*request); !status.ok())
                             return status;
-                          const auto channel =
-                              directory_.RunDurably([&](ChannelRegistry& registry, absl::Time now) {
+                          const auto channel = RunIfAllowed(
+                              rights, policy::Action::kConsume, caller, request->channel_name(),
+                              [&](ChannelRegistry& registry, absl::Time now) {
                                 return registry.ConsumerRegister(caller, FromProto(*request), now);
                               });
                           if (!channel.ok()) return Explain(channel.status(), *request);
@@ -230,19 +273,37 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
   });
 }
 
+ChannelPage BrokerService::ListVisible(ListQuery query, const CallerRights& rights, uint64_t& revision) {
+  query.may_see = [&rights](const std::string& name) { return rights.May(policy::Action::kDiscover, name); };
+  ChannelPage page;
+  // Piece by piece, so that the directory is not locked for long where a caller may see little of much.
+  do {
+    ChannelPage piece = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      revision = registry.revision();
+      return registry.List(query, now);
+    });
+    query.page_size -= piece.channels.size();
+    if (!piece.last_name.empty()) query.after_name = piece.last_name;
+    page.has_more = piece.has_more;
+    std::move(piece.channels.begin(), piece.channels.end(), std::back_inserter(page.channels));
+  } while (page.has_more && query.page_size > 0);
+  return page;
+}
+
 grpc::Status BrokerService::ListChannels(grpc::ServerContext* context, const v1::ListChannelsRequest* request,
                                          v1::ListChannelsResponse* response) {
-  return desk_.Answer(*context, "ListChannels", [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "ListChannels", [&](const PeerIdentity& peer) {
     ListQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
-    const ChannelPage page = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
-      ChannelPage found = registry.List(query, now);
-      response->set_revision(registry.revision());
-      return found;
-    });
-    bool has_more = page.has_more;
+    // One more than asked for: whether there is one says whether there is a further page, of what the caller may see.
+    const size_t page_size = query.page_size++;
+    uint64_t revision = 0;
+    const ChannelPage page = ListVisible(std::move(query), access_.RightsOf(peer.name), revision);
+    response->set_revision(revision);
+    bool has_more = page.channels.size() > page_size;
     size_t bytes = 0;
     for (const ChannelView& channel : page.channels) {
+      if (response->channels_size() == static_cast<int>(page_size)) break;
       *response->add_channels() = ToProto(channel, request->include_schema());
       bytes += response->channels().rbegin()->ByteSizeLong();
       has_more = has_more || bytes > kMaxResponseBytes;
@@ -265,7 +326,7 @@ grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
     response->set_max_protocol_version(kMaxProtocolVersion);
     for (std::string& method : ImplementedMethods()) response->add_implemented_methods(std::move(method));
     response->set_broker_id(info_.broker_id);
-    response->set_history_id(info_.history_id);
+    response->set_history_id(HistoryIdFor(info_.history_id, access_.RightsOf(peer.name)));
     response->set_revision(
         directory_.Run([](ChannelRegistry& registry, absl::Time) { return registry.revision(); }));
     *response->mutable_start_time() = ToProto(info_.start_time);

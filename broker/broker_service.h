@@ -10,9 +10,11 @@
 #include <grpcpp/support/status.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "broker/access/access_control.h"
 #include "broker/broker_info.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
@@ -24,8 +26,9 @@ namespace pylabhub::broker {
 
 class BrokerService final : public WatchableService {
  public:
-  // `directory`, `schemas` and `desk` outlive the service.
-  BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, BrokerInfo info);
+  // What is referred to outlives the service.
+  BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, const AccessControl& access,
+                BrokerInfo info);
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -50,6 +53,20 @@ class BrokerService final : public WatchableService {
                               const std::string& channel, const std::string& session_id,
                               absl::FunctionRef<absl::Status(const Caller&)> body);
 
+  // The part of a registration that changes the directory, for a caller that may: asked again if the policy has changed since
+  // `rights` were asked for, since what a new policy denies is ended once.
+  template <typename Call>
+  absl::StatusOr<ChannelView> RunIfAllowed(const CallerRights& rights, policy::Action action,
+                                           const Caller& caller, const std::string& channel, Call call);
+  // Looks a batch or a single name up, for a caller that may.
+  std::vector<absl::StatusOr<ChannelView>> FindAll(const std::vector<std::string>& names,
+                                                   const CallerRights& rights,
+                                                   const std::string& expected_schema_hash,
+                                                   uint64_t& revision);
+
+  // A page of what the caller may see.
+  ChannelPage ListVisible(ListQuery query, const CallerRights& rights, uint64_t& revision);
+
   // Registers the channel, and its schema, if it is stated, under the channel's name.
   absl::StatusOr<ChannelView> RegisterWithSchema(const v1::RegisterRequest& request, const Caller& caller);
   // A refusal with the difference to the schema that `request` states in words, if it is about schemas.
@@ -59,6 +76,7 @@ class BrokerService final : public WatchableService {
   Directory& directory_;
   SchemaDirectory& schemas_;
   CallDesk& desk_;
+  const AccessControl& access_;
   const BrokerInfo info_;
 };
 

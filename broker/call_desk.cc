@@ -1,6 +1,7 @@
 #include "broker/call_desk.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -30,6 +31,17 @@ std::string ResultOf(const absl::Status& status) {
   return details.has_value() ? details->reason : absl::StatusCodeToString(status.code());
 }
 
+// What a refusal carries for the log alone.
+void AddLogFields(const absl::Status& status, LogRecord& record) {
+  const auto details = DetailsOf(status);
+  if (!details.has_value()) return;
+  for (const auto& [key, value] : details->log_fields) record.fields.emplace_back(key, value);
+}
+
+bool IsDenial(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) && ResultOf(status) == ReasonName(Reason::kPolicyDenied);
+}
+
 }  // namespace
 
 CallDesk::CallDesk(Metrics& metrics, const Limits& limits, const CertificateStanding& standing, LogHook log)
@@ -43,8 +55,11 @@ CallDesk::CallDesk(Metrics& metrics, const Limits& limits, const CertificateStan
 
 grpc::Status CallDesk::Answer(grpc::ServerContext& context, absl::string_view method,
                               absl::FunctionRef<absl::Status(const PeerIdentity&)> body) {
-  return AnswerAdmitted(context, method, /*audit=*/false,
-                        [&](const Admission& caller) { return body(*caller.peer); });
+  return AnswerAdmitted(context, method, /*audit=*/false, [&](const Admission& caller) {
+    absl::Status status = body(*caller.peer);
+    if (IsDenial(status)) LogDenial(context, method, caller.peer->name, status);
+    return status;
+  });
 }
 
 grpc::Status CallDesk::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
@@ -59,10 +74,32 @@ grpc::Status CallDesk::AnswerAndAudit(grpc::ServerContext& context, absl::string
     record.fields.emplace_back("peer", context.peer());
     record.fields.emplace_back("request_id", caller.request_id);
     record.fields.emplace_back("result", ResultOf(status));
+    AddLogFields(status, record);
     if (!status.ok()) record.fields.emplace_back("message", status.message());
     log_(record);
     return status;
   });
+}
+
+void CallDesk::LogDenial(grpc::ServerContextBase& context, absl::string_view method,
+                         const std::string& identity, const absl::Status& denial) {
+  if (!log_) return;
+  std::optional<uint64_t> left_out;
+  {
+    absl::MutexLock lock(&denial_mutex_);
+    left_out = denials_.Take(identity, SteadyNow());
+  }
+  if (!left_out.has_value()) return;
+  LogRecord record = {.level = LogLevel::kWarning, .event = "denied"};
+  record.fields = {{"method", std::string(method)}, {"identity", identity}};
+  if (const auto details = DetailsOf(denial); details.has_value()) {
+    const auto channel = details->metadata.find("channel");
+    if (channel != details->metadata.end()) record.fields.emplace_back("channel", channel->second);
+  }
+  AddLogFields(denial, record);
+  record.fields.emplace_back("peer", context.peer());
+  if (*left_out > 0) record.fields.emplace_back("left_out", absl::StrCat(*left_out));
+  log_(record);
 }
 
 grpc::Status CallDesk::AnswerAdmitted(grpc::ServerContext& context, absl::string_view method, bool audit,

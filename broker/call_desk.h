@@ -1,6 +1,6 @@
 // What every call passes on its way in and out, whichever service it belongs to: the gate of a broker that shuts down,
-// the caller's identity and rate, a request id, the count of calls, and for calls that change something a line in the
-// log. The services of one broker share one desk. The request id of a change, a stream, or a refused call goes back to the
+// the caller's identity and rate, a request id, the count of calls, and a line in the log for calls that change something and
+// for whatever the policy denies. The services of one broker share one desk. The request id of a change, a stream, or a refused call goes back to the
 // client as trailing metadata.
 //
 // Thread safety: thread-safe.
@@ -25,6 +25,7 @@
 #include "broker/access/certificate_standing.h"
 #include "broker/call_gate.h"
 #include "broker/call_metrics.h"
+#include "broker/denial_throttle.h"
 #include "broker/limits.h"
 #include "broker/log_hook.h"
 #include "broker/peer_identity.h"
@@ -78,6 +79,11 @@ class CallDesk {
   // The callers that the desk remembers.
   std::vector<std::shared_ptr<const PeerIdentity>> SeenPeers() { return identifier_.Seen(); }
 
+  // Logs that the policy denied what `identity` asked for: at most a line a second for each identity, so that one that asks on
+  // and on does not fill the log; what was left out in between is counted there. `denial` is POLICY_DENIED.
+  void LogDenial(grpc::ServerContextBase& context, absl::string_view method, const std::string& identity,
+                 const absl::Status& denial);
+
   // Counts a call that did not go through Answer: a stream that has ended.
   void Record(absl::string_view method, absl::StatusCode code, absl::Duration duration) {
     call_metrics_.Record(method, code, duration);
@@ -112,6 +118,9 @@ class CallDesk {
   CallGate gate_;
   // Relaxed: it orders nothing but itself, and a registration that races with a drain may still be admitted.
   std::atomic<bool> registrations_stopped_ = false;
+
+  absl::Mutex denial_mutex_;
+  DenialThrottle denials_ ABSL_GUARDED_BY(denial_mutex_);
 
   absl::Mutex rate_mutex_;
   RateLimiter calls_ ABSL_GUARDED_BY(rate_mutex_);

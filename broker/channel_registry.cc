@@ -18,6 +18,8 @@ namespace {
 constexpr absl::Duration kNotReadyRetryDelay = absl::Milliseconds(50);
 // Channels and consumers, so that a page is copied in a short time.
 constexpr size_t kMaxItemsPerSessionPage = 5'000;
+// Wanted or not.
+constexpr size_t kMaxChannelsPerPage = 2'000;
 constexpr absl::Duration kNotFoundRetryDelay = absl::Milliseconds(500);
 
 // What a channel counts for in its producer's account, until it is forgotten or taken over.
@@ -139,11 +141,13 @@ absl::Status ChannelRegistry::CheckMayReplace(const Record& held, const Caller& 
                                               const ChannelSpec& spec, bool force, absl::Time now) {
   if (held.state == ChannelState::kClosing) return absl::OkStatus();
   if (force) {
-    if (held.producer_identity == caller.identity) return absl::OkStatus();
-    return Refuse(Reason::kForceDenied,
-                  absl::StrCat("channel \"", spec.name, "\" is held by \"", held.producer_identity,
-                               "\"; only the same identity may take it by force"),
-                  {{"channel", spec.name}, {"identity", caller.identity}});
+    if (held.producer_identity == caller.identity || caller.may_force) return absl::OkStatus();
+    return Refuse(
+        Reason::kForceDenied,
+        absl::StrCat("channel \"", spec.name, "\" is held by \"", held.producer_identity,
+                     "\"; only the same identity may take it by force, and whom the broker's policy "
+                     "allows to"),
+        {{"channel", spec.name}, {"identity", caller.identity}});
   }
   if (held.spec->schema_hash != spec.schema_hash) return RefuseSchema(*held.spec, spec.schema_hash);
   if (held.session_id == caller.session_id) return absl::OkStatus();
@@ -312,15 +316,21 @@ ChannelPage ChannelRegistry::List(const ListQuery& query, absl::Time now) {
   Expire(now);
   const auto& records = table_.records();
   ChannelPage page;
+  size_t looked_at = 0;
   auto next = query.after_name < query.name_prefix ? records.lower_bound(query.name_prefix)
                                                    : records.upper_bound(query.after_name);
   for (; next != records.end() && absl::StartsWith(next->first, query.name_prefix); ++next) {
+    page.has_more = looked_at == kMaxChannelsPerPage;
+    if (page.has_more) break;
+    ++looked_at;
     const bool wanted = query.states.empty() || std::find(query.states.begin(), query.states.end(),
                                                           next->second.state) != query.states.end();
-    if (!wanted) continue;
-    page.has_more = page.channels.size() == query.page_size;
-    if (page.has_more) break;
-    page.channels.push_back(ViewOf(next->second));
+    if (wanted && (!query.may_see || query.may_see(next->first))) {
+      page.has_more = page.channels.size() == query.page_size;
+      if (page.has_more) break;
+      page.channels.push_back(ViewOf(next->second));
+    }
+    page.last_name = next->first;
   }
   return page;
 }

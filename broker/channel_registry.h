@@ -18,6 +18,7 @@
 #define PYLABHUB_BROKER_CHANNEL_REGISTRY_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -54,11 +55,15 @@ struct ListQuery {
   std::vector<ChannelState> states = {};  // empty: in any
   std::string after_name = {};            // the last name of the page before; empty: from the beginning
   size_t page_size = 100;                 // at least 1
+  // Which names may be seen at all; empty: any. Called with the registry locked.
+  std::function<bool(const std::string& name)> may_see = {};
 };
 
 struct ChannelPage {
   std::vector<ChannelView> channels;  // by name
+  // A page may be short of what was asked for, or empty, and there is more all the same: not many are looked at in one go.
   bool has_more = false;
+  std::string last_name = {};  // the last that was looked at: where the next page goes on
 };
 
 // Which sessions to list, from where.

@@ -19,6 +19,7 @@ struct Caller {
   std::string session_id;               // as the client made it
   std::string peer_address = {};        // where it calls from, for people
   std::string certificate_serial = {};  // as in proto/tls/identity.h; empty: not stated
+  bool may_force = false;               // may take channels by force from other identities too
 };
 
 enum class MemoryKind { kUnstated, kNamed, kHandedOver };

@@ -237,6 +237,7 @@ absl::Status ReadConfig(absl::string_view text, absl::string_view file_name, Set
   top.Read("channelz", settings.channelz);
   top.Read("admins", settings.admins);
   top.Read("sandbox", settings.sandbox);
+  top.Read("policy", settings.policy);
   top.Read("store", Words<std::string>{{"sqlite", "sqlite"}, {"none", "none"}}, settings.store);
   return errors.status();
 }

@@ -11,10 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "broker/access/access_control.h"
 #include "broker/access/certificate_keeper.h"
 #include "broker/access/certificate_standing.h"
+#include "broker/access/policy_keeper.h"
 #include "broker/access/published_tls.h"
 #include "broker/access/server_credentials.h"
 #include "broker/access/tls_material.h"
@@ -33,10 +36,12 @@
 #include "broker/schema_registry_service.h"
 #include "broker/watch_feed.h"
 #include "broker/watch_server.h"
+#include "proto/tls/identity.h"
 
 namespace pylabhub::broker {
 namespace {
 
+constexpr char kChannelz[] = "/grpc.channelz.";
 constexpr int kMaxRequestBytes = 4 << 20;
 constexpr int kMaxMetadataBytes = 16 << 10;
 // Threads that wait for calls instead of ending: while a commit is under way a new one would be made for each call that
@@ -62,6 +67,12 @@ absl::Status Check(const BrokerOptions& options) {
   if (options.registry.lease_ttl < absl::Milliseconds(100) || options.registry.lease_ttl > absl::Hours(24)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "lease time ", absl::FormatDuration(options.registry.lease_ttl), " is not 100 ms to 24 h"));
+  }
+  if (!options.policy_file.empty() && !options.admins.empty()) {
+    return absl::InvalidArgumentError(
+        "administrators are named in the policy, by rules with the action ADMIN, once there is one; name "
+        "them there, and leave "
+        "--admin out");
   }
   if (options.max_threads < 2) return absl::InvalidArgumentError("max_threads is less than 2");
   return absl::OkStatus();
@@ -116,6 +127,18 @@ BrokerInfo InfoWith(const std::string& history_id) {
   return info;
 }
 
+// Ends whatever is held and not allowed.
+Revoked RevokeWhatIsDenied(const policy::Policy& policy, ChannelRegistry& registry, absl::Time now) {
+  const auto denies = [&policy](policy::Action action) {
+    return [&policy, action](absl::string_view identity, absl::string_view channel) {
+      return !policy.Decide(identity, action, channel).allowed;
+    };
+  };
+  Revoked revoked = registry.RevokeChannels(denies(policy::Action::kRegister), now);
+  revoked.consumers = registry.RevokeConsumers(denies(policy::Action::kConsume), now).consumers;
+  return revoked;
+}
+
 class GrpcBroker final : public EmbeddedBroker {
  public:
   GrpcBroker(BrokerOptions options, FirstTls tls, DirectoryKeep keep,
@@ -128,14 +151,20 @@ class GrpcBroker final : public EmbeddedBroker {
         directory_(
             options_.registry, options_.log,
             [this](std::vector<Event> events) { feed_.Publish(std::move(events)); }, std::move(keep)),
+        access_(options_.admins, metrics_),
         desk_(metrics_, options_.registry.limits, standing_, options_.log),
         schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
-        service_(directory_, schemas_, desk_, info_),
-        schema_registry_(schemas_, desk_),
-        watch_server_(service_, directory_, desk_, feed_, options_.log),
-        admin_(directory_, desk_, options_.admins, [this](absl::Duration grace) { Drain(grace); }),
+        service_(directory_, schemas_, desk_, access_, info_),
+        schema_registry_(schemas_, desk_, access_),
+        watch_server_(service_, directory_, desk_, access_, feed_, options_.log),
+        admin_(directory_, desk_, access_, [this](absl::Duration grace) { Drain(grace); }),
         health_({v1::Broker::service_full_name(), v1::SchemaRegistry::service_full_name(),
                  v1::Admin::service_full_name()}),
+        policy_keeper_({.file = options_.policy_file,
+                        .look_interval = options_.policy_look_interval,
+                        .log = options_.log,
+                        .publish = [this](const PolicyKeeper::PolicyPtr& policy) { Enforce(policy); }},
+                       metrics_),
         keeper_({.files = options_.certificate_files,
                  .look_interval = options_.certificate_look_interval,
                  .log = options_.log,
@@ -143,13 +172,16 @@ class GrpcBroker final : public EmbeddedBroker {
                  .clients = [this] { return CertificatesOfClients(); }},
                 tls.texts, std::move(tls.material), published_tls_, standing_, metrics_),
         credentials_(MakeServerCredentials(
-            published_tls_, [this](absl::string_view pem) { return desk_.CheckStanding(pem); })) {
+            published_tls_,
+            [this](absl::string_view pem, absl::string_view path) { return CheckForeignCall(pem, path); })) {
     ReadDirectory(directory_, metrics_);
   }
 
   ~GrpcBroker() override { Stop(); }
 
   absl::Status Start() {
+    // First, so that nobody is served by none; and what was kept may be allowed no more.
+    if (absl::Status status = ReloadPolicy(); !status.ok()) return status;
     auto listener = Listener::Bind({.address = options_.address,
                                     .port = options_.port,
                                     .unix_socket = options_.unix_socket,
@@ -175,6 +207,7 @@ class GrpcBroker final : public EmbeddedBroker {
     if (server_ == nullptr) return absl::InternalError("gRPC did not start; its log says why");
     watch_server_.Start();
     keeper_.Start();
+    if (!options_.policy_file.empty()) policy_keeper_.Start();
     if (!options_.metrics_address.empty()) {
       auto metrics_server =
           MetricsServer::Start(options_.metrics_address, options_.metrics_allow_remote, metrics_);
@@ -205,13 +238,22 @@ class GrpcBroker final : public EmbeddedBroker {
     return metrics_server_ == nullptr ? "" : metrics_server_->address();
   }
 
-  absl::Status Reload() override { return keeper_.Reload(); }
+  absl::Status Reload() override {
+    absl::Status certificates = keeper_.Reload();
+    absl::Status policy = ReloadPolicy();
+    return certificates.ok() ? policy : certificates;
+  }
+
+  absl::Status ReloadPolicy() override {
+    return options_.policy_file.empty() ? absl::OkStatus() : policy_keeper_.Reload();
+  }
 
   void Stop() override {
     std::call_once(stopped_, [this] {
       // First: gRPC would lose a connection that is handed over while it shuts down.
       if (listener_ != nullptr) listener_->Stop();
       health_.Shutdown();
+      policy_keeper_.Stop();
       if (server_ == nullptr) return;
       // First the calls, so that watchers hear what they changed.
       desk_.Close(options_.shutdown_grace);
@@ -261,6 +303,30 @@ class GrpcBroker final : public EmbeddedBroker {
     return certificates;
   }
 
+  // Of a service that is not pylabhub's own: health and reflection are everybody's who has a certificate. Channelz shows every
+  // client's address: with a policy, to administrators alone.
+  absl::Status CheckForeignCall(absl::string_view certificate_pem, absl::string_view path) {
+    if (absl::Status status = desk_.CheckStanding(certificate_pem); !status.ok()) return status;
+    if (access_.policy() == nullptr || !absl::StartsWith(path, kChannelz)) return absl::OkStatus();
+    const absl::StatusOr<std::string> identity = tls::IdentityOf(certificate_pem);
+    return identity.ok() ? access_.RightsOf(*identity).Check(policy::Action::kAdmin, "") : identity.status();
+  }
+
+  // From now on `policy` stands, also for what is held and watched.
+  void Enforce(const PolicyKeeper::PolicyPtr& policy) {
+    access_.Publish(policy);
+    const Revoked revoked = directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
+      return RevokeWhatIsDenied(*policy, registry, now);
+    });
+    watch_server_.NoticeRights();
+    if (options_.log && revoked.channels + revoked.consumers > 0) {
+      options_.log(
+          {LogLevel::kWarning,
+           "rights_revoked",
+           {{"channels", absl::StrCat(revoked.channels)}, {"consumers", absl::StrCat(revoked.consumers)}}});
+    }
+  }
+
   const BrokerOptions options_;
   Metrics metrics_;
   CertificateStanding standing_;
@@ -268,6 +334,7 @@ class GrpcBroker final : public EmbeddedBroker {
   const BrokerInfo info_;
   WatchFeed feed_;
   Directory directory_;
+  AccessControl access_;
   CallDesk desk_;
   SchemaDirectory schemas_;
   BrokerService service_;
@@ -275,6 +342,8 @@ class GrpcBroker final : public EmbeddedBroker {
   WatchServer watch_server_;
   AdminService admin_;
   HealthService health_;
+  // After whom it tells, so that it ends before they do.
+  PolicyKeeper policy_keeper_;
   CertificateKeeper keeper_;
   // gRPC calls it for as long as there is a server.
   const std::shared_ptr<grpc::ServerCredentials> credentials_;

@@ -54,7 +54,11 @@ struct BrokerOptions {
   std::string store_folder = {};
   // first_epoch and first_revision are set by StartBroker.
   RegistryOptions registry = {};
-  // The identities that may call Admin. None: nobody.
+  // Who may do what, as in proto/policy/policy.proto; followed as it changes, look by look. Empty: whoever has a certificate may do
+  // everything but call Admin and take channels from others.
+  std::string policy_file = {};
+  absl::Duration policy_look_interval = absl::Milliseconds(500);
+  // The identities that may call Admin, with no policy_file: with one, its rules name them. None: nobody.
   std::vector<std::string> admins = {};
   // How many threads may serve calls at once; beyond, calls are refused with RESOURCE_EXHAUSTED.
   int max_threads = 256;
@@ -78,10 +82,18 @@ class EmbeddedBroker {
   // Where metrics are answered: "127.0.0.1:9464"; empty if nowhere.
   virtual std::string metrics_address() const = 0;
 
-  // Takes over at once what options.certificate_files hold now; without it, that takes certificate_look_interval.
+  // Takes over at once what options.certificate_files and options.policy_file hold now; without it, that takes
+  // certificate_look_interval, and twice policy_look_interval.
   //
-  // Errors: what is wrong with them, as in access/tls_material.h; what was used before still is
+  // Errors: what is wrong with them, as in access/tls_material.h and of ReloadPolicy; what was used before still is
   virtual absl::Status Reload() = 0;
+
+  // Reads the policy anew now. When it returns OK, what the file says stands, and whoever held what it does not allow holds it
+  // no more. Does nothing if there is no policy_file.
+  //
+  // Errors:
+  //   kFailedPrecondition  the file is no good: a line for each problem. What stood before stands
+  virtual absl::Status ReloadPolicy() = 0;
 
   // Nobody can connect any more, health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
   // shutdown_grace. Idempotent; the destructor does it too.
@@ -90,6 +102,7 @@ class EmbeddedBroker {
 
 // Errors:
 //   kInvalidArgument     an option is wrong: it is named
+//   kFailedPrecondition  the policy is no good
 //   kAlreadyExists       the port is taken, or the Unix socket, or the store
 //   kPermissionDenied    this user may not bind the port, or make the socket
 //   kFailedPrecondition  the certificates cannot be used, or the store is of another program or version

@@ -5,10 +5,13 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "broker/broker_info.h"
 #include "broker/config_file.h"
+#include "proto/policy/policy_file.h"
+#include "proto/policy/unreachable.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -117,7 +120,11 @@ void AddBehaviour(CLI::App& app, Settings& settings) {
   app.add_option("--admin", settings.admins,
                  "Identity that may close channels, list sessions and drain the broker; may be repeated")
       ->type_name("IDENTITY")
-      ->group("Behaviour");
+      ->group("Access");
+  app.add_option("--policy", settings.policy,
+                 "File of rules, who may do what, in place of --admin; followed as it changes")
+      ->type_name("FILE")
+      ->group("Access");
   AddDuration(app, "--lease-ttl", settings.lease_ttl,
               "How long a process that sends no heartbeat is believed alive")
       ->group("Behaviour");
@@ -156,6 +163,17 @@ void AddObservation(CLI::App& app, Settings& settings) {
       ->transform(CLI::CheckedTransformer(formats).description("logfmt or json"))
       ->default_str("logfmt")
       ->group("Logging");
+}
+
+// Says what is wrong with the policy, or odd about it. Whether it is good, or there is none.
+bool CheckPolicy(const std::string& file) {
+  if (file.empty()) return true;
+  const policy::PolicyReport report = policy::ReadPolicyFile(file);
+  if (!report.problems.empty()) std::cerr << policy::TextOf(report.problems, file) << std::endl;
+  if (report.policy == nullptr) return false;
+  const std::vector<policy::Problem> unreachable = policy::FindUnreachable(*report.policy);
+  if (!unreachable.empty()) std::cerr << policy::TextOf(unreachable, file) << std::endl;
+  return true;
 }
 
 struct ConfigChoice {
@@ -214,6 +232,7 @@ std::variant<Settings, ExitCode> ParseFlags(int argc, char** argv) {
   }
   if (const auto end = ReadCommandLine(argc, argv, settings, config); end.has_value()) return *end;
   if (!config.check_only) return settings;
+  if (!CheckPolicy(settings.policy)) return ExitCode{2};
   std::cout << config.file << ": good" << std::endl;
   return ExitCode{0};
 }

@@ -15,6 +15,7 @@ constexpr char kReasonUrl[] = "pylabhub/reason";
 constexpr char kRetryUrl[] = "pylabhub/retry_delay_ns";
 constexpr char kMetadataPrefix[] = "pylabhub/metadata/";
 constexpr char kFieldPrefix[] = "pylabhub/field/";
+constexpr char kLogPrefix[] = "pylabhub/log/";
 
 struct Row {
   Reason reason;
@@ -85,6 +86,10 @@ absl::Status Refuse(Reason reason, absl::string_view message, const Metadata& me
   return status;
 }
 
+void AddLogField(absl::Status& refusal, absl::string_view key, absl::string_view value) {
+  refusal.SetPayload(absl::StrCat(kLogPrefix, key), absl::Cord(value));
+}
+
 absl::Status RefuseFields(const std::vector<FieldViolation>& violations) {
   if (violations.empty()) return absl::OkStatus();
   std::string message = "the request is not valid";
@@ -111,6 +116,8 @@ std::optional<RefusalDetails> DetailsOf(const absl::Status& status) {
     int64_t delay_ns = 0;
     if (absl::ConsumePrefix(&url, kMetadataPrefix)) {
       details.metadata.emplace(url, value);
+    } else if (absl::ConsumePrefix(&url, kLogPrefix)) {
+      details.log_fields.emplace(url, value);
     } else if (absl::ConsumePrefix(&url, kFieldPrefix)) {
       numbered_fields.emplace(url, value);
     } else if (url == kRetryUrl && absl::SimpleAtoi(value, &delay_ns)) {

@@ -71,6 +71,9 @@ struct FieldViolation {
 absl::Status Refuse(Reason reason, absl::string_view message, const Metadata& metadata = {},
                     std::optional<absl::Duration> retry_delay = std::nullopt);
 
+// Adds a fact to a refusal that is for the broker's own log, and never told to the caller.
+void AddLogField(absl::Status& refusal, absl::string_view key, absl::string_view value);
+
 // INVALID_REQUEST that names each of `violations`; OK if there are none.
 absl::Status RefuseFields(const std::vector<FieldViolation>& violations);
 
@@ -80,6 +83,8 @@ struct RefusalDetails {
   std::map<std::string, std::string> metadata = {};
   std::optional<absl::Duration> retry_delay = {};
   std::vector<FieldViolation> field_violations = {};
+  // Not for the caller.
+  std::map<std::string, std::string> log_fields = {};
 };
 
 // Of a status that Refuse or RefuseFields made; nothing for any other.

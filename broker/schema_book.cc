@@ -119,6 +119,10 @@ absl::StatusOr<SchemaRecordPtr> SchemaBook::Find(absl::string_view name, uint32_
 absl::StatusOr<SchemaRecordPtr> SchemaBook::FindByHash(absl::string_view schema_hash) const {
   const auto found = by_hash_.find(schema_hash);
   if (found != by_hash_.end()) return found->second;
+  return RefuseUnknownSchemaHash(schema_hash);
+}
+
+absl::Status RefuseUnknownSchemaHash(absl::string_view schema_hash) {
   const std::string hex = absl::BytesToHexString(schema_hash);
   return RefuseNotFound(hex, 0, absl::StrCat("no schema with hash ", hex, " is registered"));
 }

@@ -112,6 +112,9 @@ class SchemaBook {
   std::vector<SchemaRecordPtr> added_;
 };
 
+// SCHEMA_NOT_FOUND, as FindByHash says it.
+absl::Status RefuseUnknownSchemaHash(absl::string_view schema_hash);
+
 // Whether `schema` keeps the rules of schema.proto and is at most 64 KiB encoded. `field` is its path in the request.
 //
 // Errors:

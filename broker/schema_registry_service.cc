@@ -73,6 +73,10 @@ grpc::Status SchemaRegistryService::RegisterSchema(grpc::ServerContext* context,
                                                    v1::RegisterSchemaResponse* response) {
   return desk_.AnswerAndAudit(
       *context, "RegisterSchema", {{"schema", request->name()}}, [&](const PeerIdentity& peer) {
+        const CallerRights rights = access_.RightsOf(peer.name);
+        for (const policy::Action action : {policy::Action::kSchema, policy::Action::kRegister}) {
+          if (absl::Status status = rights.Check(action, request->name()); !status.ok()) return status;
+        }
         if (absl::Status status = Check(*request); !status.ok()) return status;
         const auto registration = schemas_.Register(request->name(), request->schema(), peer.name,
                                                     request->required_compatibility(), SteadyNow());
@@ -83,28 +87,62 @@ grpc::Status SchemaRegistryService::RegisterSchema(grpc::ServerContext* context,
       });
 }
 
+absl::StatusOr<SchemaRecordPtr> SchemaRegistryService::FindReadable(const v1::GetSchemaRequest& request,
+                                                                    const CallerRights& rights) const {
+  if (!request.name().empty()) {
+    absl::Status status = rights.Check(policy::Action::kSchema, request.name());
+    if (!status.ok()) return status;
+  }
+  return schemas_.Read([&](const SchemaBook& book) -> absl::StatusOr<SchemaRecordPtr> {
+    if (!request.name().empty()) return book.Find(request.name(), request.version());
+    absl::StatusOr<SchemaRecordPtr> found = book.FindByHash(request.schema_hash());
+    if (!found.ok() || rights.May(policy::Action::kSchema, (*found)->name)) return found;
+    return RefuseUnknownSchemaHash(request.schema_hash());
+  });
+}
+
 grpc::Status SchemaRegistryService::GetSchema(grpc::ServerContext* context,
                                               const v1::GetSchemaRequest* request,
                                               v1::GetSchemaResponse* response) {
-  return desk_.Answer(*context, "GetSchema", [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "GetSchema", [&](const PeerIdentity& peer) {
     if (absl::Status status = Check(*request); !status.ok()) return status;
-    const absl::StatusOr<SchemaRecordPtr> record = schemas_.Read([&](const SchemaBook& book) {
-      return request->name().empty() ? book.FindByHash(request->schema_hash())
-                                     : book.Find(request->name(), request->version());
-    });
+    const absl::StatusOr<SchemaRecordPtr> record = FindReadable(*request, access_.RightsOf(peer.name));
     if (!record.ok()) return record.status();
     *response->mutable_schema_version() = ToProto(**record, /*include_schema=*/true);
     return absl::OkStatus();
   });
 }
 
+SchemaPage SchemaRegistryService::ListReadable(SchemaQuery query, const CallerRights& rights) const {
+  const size_t page_size = query.page_size;
+  SchemaPage readable;
+  while (true) {
+    SchemaPage page = schemas_.Read([&](const SchemaBook& book) { return book.List(query); });
+    for (SchemaRecordPtr& record : page.records) {
+      query.after_name = record->name;
+      query.after_version = record->version;
+      if (!rights.May(policy::Action::kSchema, record->name)) continue;
+      // One more: there is a further page.
+      readable.has_more = readable.records.size() == page_size;
+      if (readable.has_more) return readable;
+      readable.records.push_back(std::move(record));
+    }
+    if (!page.has_more) return readable;
+  }
+}
+
 grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
                                                 const v1::ListSchemasRequest* request,
                                                 v1::ListSchemasResponse* response) {
-  return desk_.Answer(*context, "ListSchemas", [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "ListSchemas", [&](const PeerIdentity& peer) {
     SchemaQuery query;
     if (absl::Status status = ReadQuery(*request, query); !status.ok()) return status;
-    const SchemaPage page = schemas_.Read([&](const SchemaBook& book) { return book.List(query); });
+    const CallerRights rights = access_.RightsOf(peer.name);
+    if (!query.name.empty()) {
+      if (absl::Status status = rights.Check(policy::Action::kSchema, query.name); !status.ok())
+        return status;
+    }
+    const SchemaPage page = ListReadable(std::move(query), rights);
     bool has_more = page.has_more;
     size_t bytes = 0;
     for (const SchemaRecordPtr& record : page.records) {
@@ -116,7 +154,7 @@ grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
     if (has_more) {
       const v1::SchemaVersion& last = *response->schema_versions().rbegin();
       response->set_next_page_token(
-          PageTokenAfter(query.name.empty() ? last.name() : absl::StrCat(last.version())));
+          PageTokenAfter(request->name().empty() ? last.name() : absl::StrCat(last.version())));
     }
     return absl::OkStatus();
   });
@@ -125,8 +163,10 @@ grpc::Status SchemaRegistryService::ListSchemas(grpc::ServerContext* context,
 grpc::Status SchemaRegistryService::CheckSchemaCompatibility(
     grpc::ServerContext* context, const v1::CheckSchemaCompatibilityRequest* request,
     v1::CheckSchemaCompatibilityResponse* response) {
-  return desk_.Answer(*context, "CheckSchemaCompatibility", [&](const PeerIdentity&) {
+  return desk_.Answer(*context, "CheckSchemaCompatibility", [&](const PeerIdentity& peer) {
     if (!IsChannelName(request->name())) return RefuseFields({{"name", kNameRule}});
+    absl::Status allowed = access_.RightsOf(peer.name).Check(policy::Action::kSchema, request->name());
+    if (!allowed.ok()) return allowed;
     if (absl::Status status = ValidateSchema(request->schema(), "schema"); !status.ok()) return status;
     const absl::StatusOr<SchemaRecordPtr> record =
         schemas_.Read([&](const SchemaBook& book) { return book.Find(request->name(), request->version()); });

@@ -8,6 +8,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include "broker/access/access_control.h"
 #include "broker/call_desk.h"
 #include "broker/schema_directory.h"
 #include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
@@ -16,8 +17,9 @@ namespace pylabhub::broker {
 
 class SchemaRegistryService final : public v1::SchemaRegistry::Service {
  public:
-  // `schemas` and `desk` outlive the service.
-  SchemaRegistryService(SchemaDirectory& schemas, CallDesk& desk) : schemas_(schemas), desk_(desk) {}
+  // What is referred to outlives the service.
+  SchemaRegistryService(SchemaDirectory& schemas, CallDesk& desk, const AccessControl& access)
+      : schemas_(schemas), desk_(desk), access_(access) {}
 
   grpc::Status RegisterSchema(grpc::ServerContext* context, const v1::RegisterSchemaRequest* request,
                               v1::RegisterSchemaResponse* response) override;
@@ -30,8 +32,16 @@ class SchemaRegistryService final : public v1::SchemaRegistry::Service {
                                         v1::CheckSchemaCompatibilityResponse* response) override;
 
  private:
+  // The schema by name or by hash, if the caller may read it. One that it may not read is not found by its hash, so that a hash
+  // does not tell whether somebody uses it.
+  absl::StatusOr<SchemaRecordPtr> FindReadable(const v1::GetSchemaRequest& request,
+                                               const CallerRights& rights) const;
+  // A page of what the caller may read.
+  SchemaPage ListReadable(SchemaQuery query, const CallerRights& rights) const;
+
   SchemaDirectory& schemas_;
   CallDesk& desk_;
+  const AccessControl& access_;
 };
 
 }  // namespace pylabhub::broker

@@ -31,6 +31,7 @@ struct Settings {
   bool sandbox = true;
   std::vector<std::string> server_names = {};
   std::vector<std::string> admins = {};
+  std::string policy = {};
   absl::Duration lease_ttl = absl::Seconds(10);
   absl::Duration shutdown_grace = absl::Seconds(5);
   int max_threads = 256;

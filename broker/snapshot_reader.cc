@@ -43,6 +43,7 @@ std::vector<ChannelView> SnapshotReader::ReadByName() {
   directory_.Run([&](ChannelRegistry& registry, absl::Time now) {
     for (; next_pattern_ < filter_.name_patterns.size(); ++next_pattern_) {
       const std::string& name = filter_.name_patterns[next_pattern_];
+      if (!MaySee(filter_, name)) continue;
       // Of the names that begin so, the name itself is the first.
       ChannelPage page = registry.List({.name_prefix = name, .page_size = 1}, now);
       if (page.channels.empty() || page.channels[0].spec->name != name) continue;
@@ -59,7 +60,7 @@ std::vector<ChannelView> SnapshotReader::ReadInOrder() {
     return registry.List({.after_name = after_name_, .page_size = kChannelsPerPiece}, now);
   });
   at_end_ = !page.has_more;
-  if (!page.channels.empty()) after_name_ = page.channels.back().spec->name;
+  if (!page.last_name.empty()) after_name_ = page.last_name;
   std::erase_if(page.channels,
                 [this](const ChannelView& channel) { return !MatchesName(filter_, channel.spec->name); });
   return std::move(page.channels);

@@ -95,11 +95,11 @@ absl::Status WatchFeed::CheckPace(WatcherId id) const {
   return hub_.CheckPace(id);
 }
 
-absl::Status WatchFeed::CheckHistory(const std::string& history_id, uint64_t after_revision,
-                                     uint64_t directory_revision) const {
+absl::Status WatchFeed::CheckHistory(const std::string& stated_history_id, const std::string& history_id,
+                                     uint64_t after_revision, uint64_t directory_revision) const {
+  if (stated_history_id.empty() || stated_history_id == history_id) return absl::OkStatus();
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (history_id.empty() || history_id == hub_.history_id()) return absl::OkStatus();
-  return hub_.RefuseCompacted(after_revision, directory_revision);
+  return hub_.RefuseCompacted(history_id, after_revision, directory_revision);
 }
 
 size_t WatchFeed::watcher_count() const {

@@ -68,9 +68,9 @@ class WatchFeed {
   // As WatchHub::CheckPace.
   absl::Status CheckPace(WatcherId id) const;
 
-  // REVISION_COMPACTED unless `history_id` is this history's, or empty.
-  absl::Status CheckHistory(const std::string& history_id, uint64_t after_revision,
-                            uint64_t directory_revision) const;
+  // REVISION_COMPACTED unless `stated_history_id` is `history_id`, or empty.
+  absl::Status CheckHistory(const std::string& stated_history_id, const std::string& history_id,
+                            uint64_t after_revision, uint64_t directory_revision) const;
 
   const std::string& history_id() const { return hub_.history_id(); }
   size_t watcher_count() const;

@@ -51,16 +51,22 @@ bool HasWildcards(const WatchFilter& filter) {
 
 }  // namespace
 
+bool MaySee(const WatchFilter& filter, const std::string& name) {
+  return !filter.may_see || filter.may_see(name);
+}
+
 bool MatchesName(const WatchFilter& filter, const std::string& name) {
-  return filter.name_patterns.empty() ||
-         std::any_of(filter.name_patterns.begin(), filter.name_patterns.end(),
-                     [&](const std::string& pattern) { return names::Matches(pattern, name); });
+  const bool is_wanted =
+      filter.name_patterns.empty() ||
+      std::any_of(filter.name_patterns.begin(), filter.name_patterns.end(),
+                  [&](const std::string& pattern) { return names::Matches(pattern, name); });
+  return is_wanted && MaySee(filter, name);
 }
 
 absl::StatusOr<WatcherId> WatchHub::Add(const WatchFilter& filter, uint64_t after_revision,
                                         uint64_t directory_revision, absl::Time now) {
   if (after_revision < history_.oldest_revision() || after_revision > directory_revision) {
-    return RefuseCompacted(after_revision, directory_revision);
+    return RefuseCompacted(options_.history_id, after_revision, directory_revision);
   }
   const WatcherId id = ++last_id_;
   Watcher& watcher =
@@ -114,7 +120,9 @@ std::vector<WatcherId> WatchHub::Publish(std::vector<Event> events) {
     }
     const auto named = by_name_.find(name);
     if (named == by_name_.end()) continue;
-    for (Watcher* watcher : named->second) Tell(*watcher, shared, ready);
+    for (Watcher* watcher : named->second) {
+      if (MaySee(watcher->filter, name)) Tell(*watcher, shared, ready);
+    }
   }
   std::sort(ready.begin(), ready.end());
   return ready;
@@ -191,14 +199,15 @@ absl::Status WatchHub::CheckPace(WatcherId id) const {
                 {{"lag_events", absl::StrCat(lag)}});
 }
 
-absl::Status WatchHub::RefuseCompacted(uint64_t after_revision, uint64_t directory_revision) const {
+absl::Status WatchHub::RefuseCompacted(const std::string& history_id, uint64_t after_revision,
+                                       uint64_t directory_revision) const {
   return Refuse(Reason::kRevisionCompacted,
                 absl::StrCat("the events after revision ", after_revision, " are not here; those after ",
                              history_.oldest_revision(), " are, up to ", directory_revision,
                              "; watch again with a snapshot"),
                 {{"oldest_revision", absl::StrCat(history_.oldest_revision())},
                  {"revision", absl::StrCat(directory_revision)},
-                 {"history_id", options_.history_id}});
+                 {"history_id", history_id}});
 }
 
 void WatchHub::Wake(Watcher& watcher, std::vector<WatcherId>& ready) {

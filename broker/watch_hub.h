@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,9 +57,13 @@ struct WatchFilter {
   std::vector<std::string> name_patterns = {};       // proto/names; empty: every channel
   std::optional<std::vector<EventKind>> kinds = {};  // nothing: all
   bool include_schema = false;                       // counts towards max_queue_bytes
+  std::function<bool(const std::string& name)> may_see =
+      {};  // which names the watcher may be told of; empty: any
 };
 
-// Whether the channel is one that the filter wants.
+bool MaySee(const WatchFilter& filter, const std::string& name);
+
+// Whether the channel is one that the watcher wants, and may be told of.
 bool MatchesName(const WatchFilter& filter, const std::string& name);
 
 using WatcherId = uint64_t;
@@ -111,7 +116,8 @@ class WatchHub {
   size_t size() const { return watchers_.size(); }
 
   // REVISION_COMPACTED with what it comes with.
-  absl::Status RefuseCompacted(uint64_t after_revision, uint64_t directory_revision) const;
+  absl::Status RefuseCompacted(const std::string& history_id, uint64_t after_revision,
+                               uint64_t directory_revision) const;
 
  private:
   struct Watcher {

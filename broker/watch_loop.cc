@@ -110,11 +110,20 @@ void WatchLoop::OnTick(bool) {
 
 void WatchLoop::Collect() {
   const absl::Time now = SteadyNow();
+  // First, so that nobody is told what it has just lost the right to.
+  TellStreamsIfRightsChanged();
   for (const WatcherId id : shared_.feed.Collect(number_, now)) {
     const auto found = by_watcher_.find(id);
     if (found != by_watcher_.end()) found->second->OnReady();
   }
   EndStreamsIfDue(now);
+}
+
+void WatchLoop::TellStreamsIfRightsChanged() {
+  const uint64_t generation = shared_.access.generation();
+  if (std::exchange(policy_generation_, generation) == generation) return;
+  const std::vector<WatchStream*> open(open_.begin(), open_.end());
+  for (WatchStream* stream : open) stream->OnRightsChanged();
 }
 
 void WatchLoop::EndStreamsIfDue(absl::Time now) {

@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "broker/access/access_control.h"
 #include "broker/call_desk.h"
 #include "broker/completion.h"
 #include "broker/directory.h"
@@ -42,10 +43,10 @@ struct WatchShared {
   WatchableService& service;
   Directory& directory;
   CallDesk& desk;
+  const AccessControl& access;
   WatchFeed& feed;
   LogHook log;
   EventEncoder encoder;
-  grpc::Slice history_id;
 };
 
 class WatchLoop {
@@ -61,7 +62,7 @@ class WatchLoop {
   // Begins to serve. Once, after the server was started.
   void Start();
 
-  // Lets the thread look what the feed has for its streams.
+  // Lets the thread look what the feed has for its streams, and whether the policy has changed.
   void Wake();
 
   // Lets the thread look soon whether its streams' clients may still call. It also does so once a second.
@@ -99,6 +100,7 @@ class WatchLoop {
   void Accept();
   void Collect();
   void EndStreamsIfDue(absl::Time now);
+  void TellStreamsIfRightsChanged();
   void ArmTick();
   void OnWake(bool ok);
   void OnTick(bool ok);
@@ -113,6 +115,7 @@ class WatchLoop {
   absl::flat_hash_map<WatcherId, WatchStream*> by_watcher_;
   bool ended_ = false;
   bool closed_ = false;
+  uint64_t policy_generation_ = 0;
   grpc::Alarm tick_;
 
   absl::Mutex mutex_;

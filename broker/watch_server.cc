@@ -13,15 +13,15 @@ constexpr size_t kLoops = 2;
 
 }  // namespace
 
-WatchServer::WatchServer(WatchableService& service, Directory& directory, CallDesk& desk, WatchFeed& feed,
-                         LogHook log)
+WatchServer::WatchServer(WatchableService& service, Directory& directory, CallDesk& desk,
+                         const AccessControl& access, WatchFeed& feed, LogHook log)
     : shared_{.service = service,
               .directory = directory,
               .desk = desk,
+              .access = access,
               .feed = feed,
               .log = std::move(log),
-              .encoder = {},
-              .history_id = EncodeHistoryId(feed.history_id())} {}
+              .encoder = {}} {}
 
 WatchServer::~WatchServer() { Stop(); }
 
@@ -43,6 +43,10 @@ void WatchServer::Start() {
 
 void WatchServer::CheckPeers() {
   for (const auto& loop : loops_) loop->CheckPeers();
+}
+
+void WatchServer::NoticeRights() {
+  for (const auto& loop : loops_) loop->Wake();
 }
 
 void WatchServer::Drain(absl::Time end_time) {

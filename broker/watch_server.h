@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "broker/access/access_control.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/log_hook.h"
@@ -22,7 +23,8 @@ namespace pylabhub::broker {
 class WatchServer {
  public:
   // All of them outlive the server.
-  WatchServer(WatchableService& service, Directory& directory, CallDesk& desk, WatchFeed& feed, LogHook log);
+  WatchServer(WatchableService& service, Directory& directory, CallDesk& desk, const AccessControl& access,
+              WatchFeed& feed, LogHook log);
   // Stop was called, if AddQueues was.
   ~WatchServer();
 
@@ -34,6 +36,9 @@ class WatchServer {
 
   // Ends streams whose clients may not call any more, soon.
   void CheckPeers();
+
+  // Lets every stream find out soon whether its caller may still be told of the same channels.
+  void NoticeRights();
 
   // Refuses new streams with SHUTTING_DOWN from now on, and ends those that there are so at `end_time`, after what
   // is waiting for them was said. The earliest time counts.

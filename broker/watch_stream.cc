@@ -11,6 +11,7 @@
 #include "broker/grpc_status.h"
 #include "broker/refusal.h"
 #include "broker/watch_loop.h"
+#include "proto/names/name_pattern.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -21,6 +22,8 @@ constexpr size_t kMaxMessageBytes = size_t{512} << 10;
 constexpr size_t kSnapshotMessageBytes = size_t{256} << 10;
 // For a stream that is to end: how long its client has to take what is waiting.
 constexpr absl::Duration kEndGrace = absl::Seconds(5);
+// To take what it is being told in this moment, and that it is over.
+constexpr absl::Duration kEndAtOnceGrace = absl::Seconds(1);
 
 }  // namespace
 
@@ -57,12 +60,25 @@ absl::Status WatchStream::Begin() {
   absl::StatusOr<WatchPlan> plan = ReadWatchRequest(request);
   if (!plan.ok()) return plan.status();
   plan_ = *std::move(plan);
+  rights_ = loop_.shared().access.RightsOf(peer_->name);
+  if (absl::Status status = CheckMayWatch(rights_); !status.ok()) {
+    loop_.shared().desk.LogDenial(context_, "Watch", peer_->name, status);
+    return status;
+  }
+  if (!rights_.watch_view().empty()) {
+    plan_.filter.may_see = [rights = rights_](const std::string& name) {
+      return rights.May(policy::Action::kWatch, name);
+    };
+  }
 
   WatchFeed& feed = loop_.shared().feed;
+  const std::string history_id = HistoryIdFor(feed.history_id(), rights_);
+  history_id_ = EncodeHistoryId(history_id);
   const uint64_t revision =
       loop_.shared().directory.Run([](ChannelRegistry& registry, absl::Time) { return registry.revision(); });
   const uint64_t after_revision = plan_.after_revision != 0 ? plan_.after_revision : revision;
-  if (absl::Status status = feed.CheckHistory(plan_.history_id, after_revision, revision); !status.ok())
+  if (absl::Status status = feed.CheckHistory(plan_.history_id, history_id, after_revision, revision);
+      !status.ok())
     return status;
   const auto id = feed.Add(peer_->name, loop_.number(), plan_.filter, after_revision, revision, SteadyNow());
   if (!id.ok()) return id.status();
@@ -96,6 +112,43 @@ void WatchStream::CheckPeer() {
   ends_by_ = absl::InfinitePast();
 }
 
+absl::Status WatchStream::CheckMayWatch(const CallerRights& rights) const {
+  const std::vector<std::string>& patterns = plan_.filter.name_patterns;
+  if (!rights.MayAny(policy::Action::kWatch)) {
+    return rights.Check(policy::Action::kWatch, patterns.size() == 1 ? patterns.front() : "");
+  }
+  // Whoever names channels and may watch none of them would wait in vain. Of a pattern nobody knows.
+  const bool may_see_some =
+      patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+        return !names::IsExactPattern(pattern) || rights.May(policy::Action::kWatch, pattern);
+      });
+  return may_see_some ? absl::OkStatus() : rights.Check(policy::Action::kWatch, patterns.front());
+}
+
+void WatchStream::OnRightsChanged() {
+  // It is over, or has not begun.
+  if (!watcher_id_.has_value() || finishing_ || finished_) return;
+  const CallerRights rights = loop_.shared().access.RightsOf(peer_->name);
+  if (rights.watch_view() == rights_.watch_view()) return;
+  absl::Status denial = CheckMayWatch(rights);
+  if (!denial.ok()) {
+    loop_.shared().desk.LogDenial(context_, "Watch", peer_->name, denial);
+    return EndAtOnceWith(std::move(denial));
+  }
+  EndAtOnceWith(
+      Refuse(Reason::kRevisionCompacted,
+             "the broker's policy has changed, and with it which channels this watcher may be told of; watch "
+             "again with a snapshot",
+             {{"history_id", HistoryIdFor(loop_.shared().feed.history_id(), rights)}}));
+}
+
+void WatchStream::EndAtOnceWith(absl::Status status) {
+  ends_with_ = std::move(status);
+  ends_at_once_ = true;
+  ends_by_ = std::min(ends_by_, SteadyNow() + kEndAtOnceGrace);
+  SayNext();
+}
+
 void WatchStream::OnTick(absl::Time now) {
   CheckPeer();
   if (now >= ends_by_ && (writing_ || finishing_)) context_.TryCancel();
@@ -103,7 +156,7 @@ void WatchStream::OnTick(absl::Time now) {
 
 void WatchStream::SayNext() {
   if (writing_ || finishing_ || finished_ || done_ || !loop_.may_start()) return;
-  if (ends_with_.has_value() && SteadyNow() >= ends_by_) return Finish(*ends_with_);
+  if (ends_with_.has_value() && (ends_at_once_ || SteadyNow() >= ends_by_)) return Finish(*ends_with_);
   const auto message = NextMessage();
   if (!message.ok()) {
     LogCutOff(message.status());
@@ -161,7 +214,7 @@ grpc::ByteBuffer WatchStream::NextOfSnapshot() {
 }
 
 grpc::ByteBuffer WatchStream::Join(std::vector<grpc::Slice> events) const {
-  events.push_back(loop_.shared().history_id);
+  events.push_back(history_id_);
   return grpc::ByteBuffer(events.data(), events.size());
 }
 

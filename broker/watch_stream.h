@@ -15,6 +15,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "broker/access/access_control.h"
 #include "broker/completion.h"
 #include "broker/peer_identity.h"
 #include "broker/snapshot_reader.h"
@@ -55,6 +57,10 @@ class WatchStream {
   // Says what is waiting, then ends with `status`.
   void EndWith(absl::Status status);
 
+  // There is another policy. If the caller may not be told of the same channels as before, the stream ends at once: with
+  // REVISION_COMPACTED, so that the client watches again with a snapshot of what it may see, or with POLICY_DENIED.
+  void OnRightsChanged();
+
   // Notices the time: a client that does not take what is said, although the stream is to end, is left.
   void OnTick(absl::Time now);
 
@@ -65,6 +71,11 @@ class WatchStream {
   void OnDone(bool ok);
 
   absl::Status Begin();
+  // Errors:
+  //   POLICY_DENIED  nothing that the filter names may be told
+  absl::Status CheckMayWatch(const CallerRights& rights) const;
+  // With what is waiting left unsaid.
+  void EndAtOnceWith(absl::Status status);
   void SayNext();
   // The next message; nothing if there is none now. Errors: the stream is to end so.
   absl::StatusOr<std::optional<grpc::ByteBuffer>> NextMessage();
@@ -82,6 +93,8 @@ class WatchStream {
   absl::Time start_time_ = absl::InfinitePast();  // of the call; InfinitePast: it has not come
   absl::StatusCode end_code_ = absl::StatusCode::kCancelled;
   std::shared_ptr<const PeerIdentity> peer_;  // once it was admitted
+  CallerRights rights_;
+  grpc::Slice history_id_;  // the caller's, encoded
   WatchPlan plan_;
   std::optional<WatcherId> watcher_id_;
   // Until nothing of it is left to say, or to be left out of what follows.
@@ -97,6 +110,8 @@ class WatchStream {
   bool done_ = false;  // gRPC said that the call is over, the client's leaving included
   // What to end with once everything was said.
   std::optional<absl::Status> ends_with_;
+  // And nothing more is said.
+  bool ends_at_once_ = false;
   // When it ends whatever there is still to say, and whether or not the client takes it.
   absl::Time ends_by_ = absl::InfiniteFuture();
 

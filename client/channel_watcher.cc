@@ -14,6 +14,8 @@ namespace {
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(50);
 constexpr absl::Duration kRetryLimit = absl::Seconds(2);
 constexpr absl::Duration kUnimplementedRetry = absl::Minutes(1);
+// Until the broker has another policy, perhaps.
+constexpr absl::Duration kDeniedRetry = absl::Seconds(10);
 // Between two streams where one name after the other is asked for: the names that come meanwhile share the next one.
 constexpr absl::Duration kFirstWidening = absl::Milliseconds(20);
 constexpr absl::Duration kWideningLimit = absl::Seconds(1);
@@ -117,6 +119,8 @@ void ChannelWatcher::Run() {
       Pause(lock, widening_pause.Next());
     } else if (absl::IsUnimplemented(status)) {
       Pause(lock, kUnimplementedRetry);
+    } else if (absl::IsPermissionDenied(status)) {
+      Pause(lock, kDeniedRetry);
     } else if (ReasonOf(status) != reason::kRevisionCompacted || request.snapshot) {
       Pause(lock, std::max(retry.Next(), RetryDelayOf(status).value_or(absl::ZeroDuration())));
     }

@@ -62,8 +62,9 @@ absl::string_view CertificateOf(const grpc_auth_context* context) {
 void CheckCall(void* check, grpc_auth_context* context, const grpc_metadata* metadata, size_t count,
                grpc_process_auth_metadata_done_cb done, void* user_data) {
   absl::Status status;
-  if (!absl::StartsWith(PathOf(metadata, count), kOwnServices)) {
-    status = (*static_cast<CertificateCheck*>(check))(CertificateOf(context));
+  const absl::string_view path = PathOf(metadata, count);
+  if (!absl::StartsWith(path, kOwnServices)) {
+    status = (*static_cast<CallCheck*>(check))(CertificateOf(context), path);
   }
   const std::string message(status.message());
   done(user_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(status.code()),
@@ -72,7 +73,7 @@ void CheckCall(void* check, grpc_auth_context* context, const grpc_metadata* met
 
 class Credentials final : public grpc::ServerCredentials {
  public:
-  Credentials(const PublishedTls& published, CertificateCheck check)
+  Credentials(const PublishedTls& published, CallCheck check)
       : fetcher_(published), check_(std::move(check)) {
     credentials_ = grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(
@@ -91,14 +92,14 @@ class Credentials final : public grpc::ServerCredentials {
   }
 
   EditionFetcher fetcher_;
-  CertificateCheck check_;
+  CallCheck check_;
   grpc_server_credentials* credentials_;
 };
 
 }  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const PublishedTls& published,
-                                                               CertificateCheck check) {
+                                                               CallCheck check) {
   return std::make_shared<Credentials>(published, std::move(check));
 }
 

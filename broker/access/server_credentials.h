@@ -20,13 +20,13 @@
 
 namespace pylabhub::broker {
 
-// Says whether a client with this certificate (PEM) may call at all.
-using CertificateCheck = std::function<absl::Status(absl::string_view certificate_pem)>;
+// Says whether a client with this certificate (PEM) may call the method of that path, "/SERVICE/METHOD".
+using CallCheck = std::function<absl::Status(absl::string_view certificate_pem, absl::string_view path)>;
 
 // `check` is asked for every call of a service that is not pylabhub's own (reflection, health, channelz), which nothing of
 // ours would ask otherwise. `published` has an edition.
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const PublishedTls& published,
-                                                               CertificateCheck check);
+                                                               CallCheck check);
 
 }  // namespace pylabhub::broker
 

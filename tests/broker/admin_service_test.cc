@@ -81,7 +81,7 @@ TEST_F(AdminServiceTest, WhoeverIsNoAdministratorIsRefusedEveryCallAndToldWhatTo
   EXPECT_EQ(ReasonOf(status), "POLICY_DENIED");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(status.error_message(), HasSubstr("--admin alice"));
-  EXPECT_EQ(DetailIn<google::rpc::ErrorInfo>(status).metadata().at("action"), "CloseChannel");
+  EXPECT_EQ(DetailIn<google::rpc::ErrorInfo>(status).metadata().at("action"), "ADMIN");
   EXPECT_EQ(ReasonOf(stub->ListSessions(&contexts[1], {}, &listed)), "POLICY_DENIED");
   EXPECT_EQ(ReasonOf(stub->Drain(&contexts[2], {}, &drained)), "POLICY_DENIED");
 }

@@ -59,7 +59,7 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   read.limits = {.max_channels = 1, .max_call_burst_per_identity = 1};
   for (std::string* text :
        {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert, &read.server_key,
-        &read.ca, &read.revocations, &read.crl, &read.metrics_address}) {
+        &read.ca, &read.revocations, &read.crl, &read.metrics_address, &read.policy}) {
     *text = "other";
   }
   ASSERT_TRUE(ReadConfig(ExampleText(), "example", read).ok()) << VerdictOn(ExampleText());
@@ -75,6 +75,7 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   EXPECT_EQ(read.revocations, defaults.revocations);
   EXPECT_EQ(read.crl, defaults.crl);
   EXPECT_EQ(read.sandbox, defaults.sandbox);
+  EXPECT_EQ(read.policy, defaults.policy);
   EXPECT_EQ(read.lease_ttl, defaults.lease_ttl);
   EXPECT_EQ(read.shutdown_grace, defaults.shutdown_grace);
   EXPECT_EQ(read.max_threads, defaults.max_threads);

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -224,6 +225,36 @@ TEST(MainTest, AConfigurationFileIsCheckedWithNothingStarted) {
   }
 }
 
+TEST(MainTest, APolicyIsCheckedWithTheConfigurationFile) {
+  const TempFolder folder;
+  std::ofstream(folder / "config") << "policy: \"" << (folder / "policy") << "\"";
+  std::ofstream(folder / "policy") << "rules {\n  name: 'a'\n  principal: 'x'\n}";
+  Program bad({kBroker, "--check-config", "--config=" + (folder / "config")});
+  EXPECT_EQ(bad.Wait(), 2);
+  EXPECT_THAT(bad.errors(), HasSubstr((folder / "policy") + ":3:12: "));
+  EXPECT_THAT(bad.errors(), HasSubstr("Allowed here: name, principals"));
+}
+
+TEST(MainTest, SighupHasTheBrokerReadItsPolicyAnew) {
+  const TempFolder folder;
+  const auto write = [&](const std::string& principal) {
+    std::ofstream(folder / "next") << "rules { name: 'a' principals: '" << principal
+                                   << "' actions: DISCOVER channels: '*' }";
+    std::filesystem::rename(folder / "next", folder / "policy");
+  };
+  write("somebody");
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--policy=" + (folder / "policy")});
+  TargetOf(broker);
+  EXPECT_THAT(broker.errors(), HasSubstr("event=policy_loaded"));
+  write("somebody else");
+  broker.Signal(SIGHUP);
+  while (broker.errors().find("event=policy_loaded") == broker.errors().rfind("event=policy_loaded")) {
+    usleep(10'000);
+  }
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(broker.Wait(), 0);
+}
+
 TEST(MainTest, AUnixSocketAndMetricsAreThereWhenTheyAreAskedFor) {
   const TempFolder folder("/tmp");
   Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--unix-socket=" + (folder / "socket"),
@@ -268,7 +299,8 @@ TEST(MainTest, HelpNamesEveryFlag) {
                            "--unix-socket-mode",
                            "--metrics-address",
                            "--metrics-allow-remote",
-                           "--channelz"}) {
+                           "--channelz",
+                           "--policy"}) {
     EXPECT_THAT(help, HasSubstr(flag));
   }
 }
