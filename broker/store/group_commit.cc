@@ -64,7 +64,8 @@ absl::Status GroupCommit::Wait(Ticket ticket) {
   while (durable_ < ticket) {
     if (failed_ >= ticket || read_only_) return RefuseReadOnly();
     if (busy_) {
-      committed_.wait(lock);
+      const uint64_t its_commit = ticket <= committing_ ? commit_number_ : commit_number_ + 1;
+      committed_[its_commit % 2].wait(lock);
     } else {
       CommitPending(lock);
     }
@@ -99,27 +100,35 @@ void GroupCommit::CommitPending(Lock& lock) {
   busy_ = true;
   commit_soon_ = false;
   Batch batch = std::exchange(pending_, {.last = pending_.last});
+  committing_ = batch.last;
+  const uint64_t number = ++commit_number_;
   lock.unlock();
   std::vector<Row> rows;
   rows.reserve(batch.changes.size());
   for (const auto& [key, change] : batch.changes) rows.push_back(options_.encode(change));
   const absl::Status status = rows.empty() ? absl::OkStatus() : options_.store->Commit(rows);
-  if (options_.on_durable && !batch.events.empty()) options_.on_durable(std::move(batch.events));
   lock.lock();
+  std::move(batch.events.begin(), batch.events.end(), std::back_inserter(announced_next_));
   status.ok() ? Succeeded(batch) : Failed(std::move(batch), status);
   busy_ = false;
-  committed_.notify_all();
-  if (commit_soon_ || read_only_) background_.notify_one();
+  committed_[number % 2].notify_all();
+  // One of those who wait for the next commit begins it; if there is to be none now, all are to know.
+  read_only_ ? committed_[(number + 1) % 2].notify_all() : committed_[(number + 1) % 2].notify_one();
+  if (commit_soon_ || read_only_ || stopped_) background_.notify_one();
+  Announce(lock);
 }
 
-void GroupCommit::Release(Lock& lock) {
-  busy_ = true;
-  std::vector<Event> events = std::exchange(pending_.events, {});
-  lock.unlock();
-  if (options_.on_durable) options_.on_durable(std::move(events));
-  lock.lock();
-  busy_ = false;
-  committed_.notify_all();
+void GroupCommit::Announce(Lock& lock) {
+  if (announcing_) return;
+  announcing_ = true;
+  while (!announced_next_.empty()) {
+    std::vector<Event> events = std::exchange(announced_next_, {});
+    lock.unlock();
+    if (options_.on_durable) options_.on_durable(std::move(events));
+    lock.lock();
+  }
+  announcing_ = false;
+  if (stopped_) background_.notify_one();
 }
 
 void GroupCommit::Succeeded(const Batch& batch) {
@@ -167,9 +176,11 @@ void GroupCommit::RunBackground() {
   Lock lock(mutex_);
   while (!stopped_) {
     if (busy_) {
-      committed_.wait(lock);
+      background_.wait(lock);
     } else if (read_only_ && !pending_.events.empty()) {
-      Release(lock);
+      std::move(pending_.events.begin(), pending_.events.end(), std::back_inserter(announced_next_));
+      pending_.events.clear();
+      Announce(lock);
     } else if (read_only_ ? IsTimeToRetry() : commit_soon_) {
       CommitPending(lock);
     } else if (read_only_ && options_.damage.empty()) {
@@ -178,7 +189,7 @@ void GroupCommit::RunBackground() {
       background_.wait(lock);
     }
   }
-  committed_.wait(lock, [this] { return !busy_; });
+  background_.wait(lock, [this] { return !busy_ && !announcing_; });
   if (options_.damage.empty() && !pending_.changes.empty()) CommitPending(lock);
 }
 

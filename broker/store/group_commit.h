@@ -1,11 +1,11 @@
-// Makes changes durable in groups: whoever waits for a change commits everything that is pending by then, for all.
+// Makes changes durable in groups: who waits for a change commits everything that is pending by then, for all of them.
 //
 //   under the registry's lock          outside of it
 //   1. change the registry             3. Wait(ticket): nobody commits? then commit all that is pending;
 //   2. ticket = Add(changes, events)      else sleep, and look again
 //
 // Pending changes are merged by key. Events reach `on_durable` in the order in which they were added, and only when
-// their changes are durable.
+// their changes are durable. Nobody's commit waits for it: whoever committed first hands on what others commit meanwhile.
 //
 // When a commit fails the store is read-only: whoever waits is refused, changes stay pending, and a thread tries again
 // until they are written; then the store is writable again. While it is read-only, events are passed on although
@@ -46,7 +46,8 @@ struct GroupCommitOptions {
   std::string damage = {};
   // What is written for a change. Required if there is a store.
   std::function<Row(const Change&)> encode = nullptr;
-  // Called by one thread at a time. Not under the registry's lock, unless there is no store. May be empty.
+  // Called by one thread at a time, soon after the commit. Not under the registry's lock, unless there is no store. May be
+  // empty.
   std::function<void(std::vector<Event>)> on_durable = nullptr;
   // Between two tries to write again.
   absl::Duration min_retry_delay = absl::Milliseconds(100);
@@ -109,7 +110,8 @@ class GroupCommit {
 
   // All below with the lock, which is given up while the store works.
   void CommitPending(Lock& lock);
-  void Release(Lock& lock);
+  // Hands on what is to be announced, unless somebody does.
+  void Announce(Lock& lock);
   void Succeeded(const Batch& batch);
   void Failed(Batch batch, const absl::Status& status);
   absl::Status RefuseReadOnly() const;
@@ -120,14 +122,21 @@ class GroupCommit {
 
   // Not absl::Mutex: Debian's is not built for ThreadSanitizer, which then sees races where there are none.
   mutable std::mutex mutex_;
-  std::condition_variable committed_;   // a commit has ended
+  // A commit has ended, odd and even ones: who waits for the next one sleeps on, but for one who begins it.
+  std::condition_variable committed_[2];
   std::condition_variable background_;  // something to do for the thread
   // All below under mutex_.
   Batch pending_;
   Ticket durable_ = 0;  // everything up to here is
   Ticket failed_ = 0;   // everything up to here was tried
-  // Somebody commits, or hands events on: nobody else may.
+  // Somebody commits: nobody else may.
   bool busy_ = false;
+  // The commit that was begun last, counted from 1, and what it makes durable.
+  uint64_t commit_number_ = 0;
+  Ticket committing_ = 0;
+  // Events to hand on, and whether somebody does.
+  std::vector<Event> announced_next_;
+  bool announcing_ = false;
   bool commit_soon_ = false;
   bool read_only_ = false;
   std::string read_only_reason_;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -157,6 +159,31 @@ TEST_F(GroupCommitTest, ADamagedStoreIsNeverWritten) {
   told_.Await(1);
   const int commits = store_->commit_count();
   EXPECT_EQ(commits, 0);
+}
+
+TEST(GroupCommitEventsTest, ACommitDoesNotWaitUntilTheEventsOfTheOneBeforeAreTold) {
+  std::promise<void> telling;
+  std::promise<void> second_is_durable;
+  auto wait_for_second = second_is_durable.get_future();
+  bool in_time = false;
+  std::vector<uint64_t> told;
+  GroupCommit commit({.store = std::make_unique<FakeStore>(),
+                      .encode = Encode,
+                      .on_durable = [&](const std::vector<Event>& events) {
+                        if (told.empty()) {
+                          telling.set_value();
+                          in_time =
+                              wait_for_second.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+                        }
+                        for (const Event& event : events) told.push_back(event.revision);
+                      }});
+  std::thread first([&] { EXPECT_TRUE(commit.Wait(commit.Add({Put("a", "1")}, EventsOf({1}))).ok()); });
+  telling.get_future().wait();
+  EXPECT_TRUE(commit.Wait(commit.Add({Put("b", "1")}, EventsOf({2}))).ok());
+  second_is_durable.set_value();
+  first.join();
+  EXPECT_TRUE(in_time);
+  EXPECT_THAT(told, ElementsAre(1, 2));
 }
 
 TEST(GroupCommitWithNoStoreTest, EverythingIsDurableAtOnce) {
