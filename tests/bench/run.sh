@@ -9,7 +9,8 @@
 #   --check         exit with 1 if one of the targets, which the table shows, is missed
 #   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
 #                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync. access: what a decision of the
-#                   policy costs. The last two take no other option
+#                   policy costs. These two take no other option.
+#                   python: channels from Python beside C++; takes --rounds, --seconds and --check
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.
@@ -54,6 +55,16 @@ fi
 if [ "$suite" = access ]; then
   bazel build --config=opt //tests/bench/access:policy_bench >&2
   bazel-bin/tests/bench/access/policy_bench
+  exit
+fi
+if [ "$suite" = python ]; then
+  bazel build --config=opt //tests/bench/python:cpp_side //client/python:pylabhub >&2
+  package=$(mktemp -d)
+  trap 'rm -rf "$package"' EXIT
+  mkdir "$package/pylabhub"
+  cp client/python/pylabhub/*.py bazel-bin/client/python/pylabhub/_pylabhub.so "$package/pylabhub"
+  PYTHONPATH=$package /usr/bin/python3 tests/bench/python/python_bench.py --cpp bazel-bin/tests/bench/python/cpp_side \
+    "${arguments[@]}"
   exit
 fi
 bazel build --config=opt //tests/bench:bench_with_peers >&2
