@@ -1,6 +1,7 @@
 // What a policy does to a broker at work: what it hides, what it ends when it changes, and what a bad file does to it.
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -319,6 +320,32 @@ TEST(PolicyEnforcementTest, ABrokerDoesNotStartWithABadPolicyNorWithAdministrato
               HasSubstr("policy:1:1: rule \"a\": principals: at least one is needed"));
   options.admins = {"operator"};
   EXPECT_EQ(StartBroker(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PolicyEnforcementTest, ChannelzIsForAdministratorsOfTheWholeBrokerAlone) {
+  PolicyLab lab({Allow("some-admin", "half", {Action::kAdmin}, "camera.*")}, {.channelz = true});
+  const auto ask = [&](const std::string& identity) {
+    grpc::GenericStub stub(lab.ConnectionOf(identity));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    grpc::CompletionQueue queue;
+    const grpc::Slice no_fields;
+    const grpc::ByteBuffer request(&no_fields, 1);
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    const auto call =
+        stub.PrepareUnaryCall(&context, "/grpc.channelz.v1.Channelz/GetServers", request, &queue);
+    call->StartCall();
+    call->Finish(&answer, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    return status;
+  };
+  EXPECT_TRUE(ask(PolicyLab::kOwner).ok()) << ask(PolicyLab::kOwner).error_message();
+  for (const char* other : {"nobody", "half"}) {
+    EXPECT_EQ(ask(other).error_code(), grpc::StatusCode::PERMISSION_DENIED) << other;
+  }
 }
 
 TEST(PolicyEnforcementTest, AfterARestartNobodyHoldsWhatThePolicyNoLongerAllows) {

@@ -176,11 +176,14 @@ class PolicyLab {
     EXPECT_TRUE(status.ok()) << status;
   }
 
-  LabClient ClientOf(const std::string& identity, const std::string& session = "session",
-                     bool local = false) {
+  std::shared_ptr<grpc::Channel> ConnectionOf(const std::string& identity, bool local = false) {
     auto [files, is_new] = files_.try_emplace(identity);
     if (is_new) files->second = authority_.Client(identity);
-    return LabClient(testing::ConnectWith(local ? broker_->unix_target() : broker_->target(), files->second),
+    return testing::ConnectWith(local ? broker_->unix_target() : broker_->target(), files->second);
+  }
+  LabClient ClientOf(const std::string& identity, const std::string& session = "session",
+                     bool local = false) {
+    return LabClient(ConnectionOf(identity, local),
                      absl::StrCat(session, "-", std::hash<std::string>()(identity)));
   }
 
