@@ -92,8 +92,13 @@ void AddResult(const std::string& name, const absl::StatusOr<ChannelView>& found
 }  // namespace
 
 BrokerService::BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk,
-                             const AccessControl& access, BrokerInfo info)
-    : directory_(directory), schemas_(schemas), desk_(desk), access_(access), info_(std::move(info)) {}
+                             const AccessControl& access, BrokerInfo info, HandOverDesk* hand_over)
+    : directory_(directory),
+      schemas_(schemas),
+      desk_(desk),
+      access_(access),
+      info_(std::move(info)),
+      hand_over_(hand_over) {}
 
 grpc::Status BrokerService::AnswerAndAudit(grpc::ServerContext& context, absl::string_view method,
                                            const std::string& channel, const std::string& session_id,
@@ -132,14 +137,24 @@ absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::Register
         CheckSchema(stated.schema(), "channel.schema", stated.schema_hash(), "channel.schema_hash");
     if (!status.ok()) return status;
   }
+  bool force = request.force();
   const auto apply = [&](ChannelRegistry& registry, absl::Time now) {
     ChannelSpec spec = FromProto(stated);
     if (spec.schema_version == 0) spec.schema_version = schemas_.VersionFor(stated, caller.identity);
-    auto channel = registry.Register(caller, std::move(spec), request.force(), now);
+    auto channel = registry.Register(caller, std::move(spec), force, now);
     if (channel.ok()) schemas_.Keep(stated, caller.identity, now);
     return channel;
   };
-  return RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);
+  auto registered = RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);
+  const auto refusal = DetailsOf(registered.status());
+  const bool is_in_the_way =
+      refusal.has_value() && (refusal->reason == ReasonName(Reason::kChannelHeld) ||
+                              refusal->reason == ReasonName(Reason::kSchemaMismatch));
+  if (!is_in_the_way || hand_over_ == nullptr || !hand_over_->ProducerIsGone(stated.name())) return registered;
+  // Who died is not waited for until its lease ends. Of another identity it is, as ever.
+  force = true;
+  auto taken_over = RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);
+  return taken_over.ok() ? taken_over : registered;
 }
 
 template <typename Request>
@@ -150,15 +165,18 @@ absl::Status BrokerService::Explain(const absl::Status& status, const Request& r
 
 grpc::Status BrokerService::Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                                      v1::RegisterResponse* response) {
-  return AnswerAndAudit(*context, "Register", request->channel().name(), request->session_id(),
-                        [&](const Caller& caller) {
-                          const auto channel = RegisterWithSchema(*request, caller);
-                          if (!channel.ok()) return Explain(channel.status(), *request);
-                          *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
-                          *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
-                          *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
-                          return absl::OkStatus();
-                        });
+  return AnswerAndAudit(
+      *context, "Register", request->channel().name(), request->session_id(), [&](const Caller& caller) {
+        const auto channel = RegisterWithSchema(*request, caller);
+        if (!channel.ok()) return Explain(channel.status(), *request);
+        *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
+        *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
+        *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+        if (HandsOver(*channel)) {
+          *response->mutable_hand_over() = hand_over_->ForProducer(caller.session_id, *channel);
+        }
+        return absl::OkStatus();
+      });
 }
 
 std::vector<absl::StatusOr<ChannelView>> BrokerService::FindAll(const std::vector<std::string>& names,
@@ -238,6 +256,10 @@ grpc::Status BrokerService::ConsumerRegister(grpc::ServerContext* context,
                           *response->mutable_channel() = ToProto(*channel, /*include_schema=*/false);
                           *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
                           *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
+                          if (HandsOver(*channel)) {
+                            *response->mutable_hand_over() =
+                                hand_over_->ForConsumer(caller.session_id, request->consumer_id(), *channel);
+                          }
                           return absl::OkStatus();
                         });
 }
@@ -260,13 +282,24 @@ grpc::Status BrokerService::Heartbeat(grpc::ServerContext* context, const v1::He
                                       v1::HeartbeatResponse* response) {
   return desk_.Answer(*context, "Heartbeat", [&](const PeerIdentity& peer) {
     const std::vector<SessionClaims> claims = FromProto(*request);
+    std::vector<std::vector<ChannelView>> handed_over(claims.size());
     const auto sessions = directory_.RunRenewal([&](ChannelRegistry& registry, absl::Time now) {
       auto renewed = registry.Heartbeat(peer.name, claims, now, peer.certificate_serial);
       response->set_revision(registry.revision());
+      for (size_t i = 0; hand_over_ != nullptr && renewed.ok() && i < claims.size(); ++i) {
+        handed_over[i] = registry.HandedOverBy(claims[i].session_id);
+      }
       return renewed;
     });
     if (!sessions.ok()) return sessions.status();
-    for (const SessionStatus& session : *sessions) *response->add_sessions() = ToProto(session);
+    for (size_t i = 0; i < sessions->size(); ++i) {
+      v1::SessionStatus& session = *response->add_sessions();
+      session = ToProto((*sessions)[i]);
+      if (handed_over[i].empty()) continue;
+      for (v1::HandOverTask& task : hand_over_->TasksOf(session.session_id(), handed_over[i])) {
+        *session.add_hand_over_tasks() = std::move(task);
+      }
+    }
     *response->mutable_lease_ttl() = ToProto(directory_.options().lease_ttl);
     *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
     return absl::OkStatus();
@@ -335,6 +368,10 @@ grpc::Status BrokerService::GetBrokerInfo(grpc::ServerContext* context,
     *response->mutable_heartbeat_interval() = ToProto(directory_.heartbeat_interval());
     for (const auto& [name, value] : NamedLimits(directory_.options().limits)) {
       (*response->mutable_limits())[name] = value;
+    }
+    if (hand_over_ != nullptr) {
+      response->set_hand_over_socket_path(hand_over_->socket_path());
+      (*response->mutable_limits())["hand_over_descriptors"] = hand_over_->max_descriptors();
     }
     response->set_caller_identity(peer.name);
     *response->mutable_caller_certificate_expire_time() = ToProto(peer.certificate_expire_time);

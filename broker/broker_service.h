@@ -18,6 +18,7 @@
 #include "broker/broker_info.h"
 #include "broker/call_desk.h"
 #include "broker/directory.h"
+#include "broker/handover/hand_over_desk.h"
 #include "broker/schema_directory.h"
 #include "broker/watch_loop.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
@@ -26,9 +27,9 @@ namespace pylabhub::broker {
 
 class BrokerService final : public WatchableService {
  public:
-  // What is referred to outlives the service.
+  // What is referred to outlives the service. `hand_over` null: memory is not handed over.
   BrokerService(Directory& directory, SchemaDirectory& schemas, CallDesk& desk, const AccessControl& access,
-                BrokerInfo info);
+                BrokerInfo info, HandOverDesk* hand_over = nullptr);
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -72,12 +73,16 @@ class BrokerService final : public WatchableService {
   // A refusal with the difference to the schema that `request` states in words, if it is about schemas.
   template <typename Request>
   absl::Status Explain(const absl::Status& status, const Request& request) const;
+  bool HandsOver(const ChannelView& channel) const {
+    return hand_over_ != nullptr && HandOverDesk::Concerns(channel);
+  }
 
   Directory& directory_;
   SchemaDirectory& schemas_;
   CallDesk& desk_;
   const AccessControl& access_;
   const BrokerInfo info_;
+  HandOverDesk* const hand_over_;
 };
 
 }  // namespace pylabhub::broker

@@ -348,6 +348,38 @@ absl::StatusOr<ChannelView> ChannelRegistry::CloseChannel(absl::string_view name
   return ViewOf(*record);
 }
 
+absl::StatusOr<ChannelView> ChannelRegistry::FindProduced(absl::string_view session_id,
+                                                          absl::string_view name, uint64_t epoch,
+                                                          absl::Time now) {
+  Expire(now);
+  const Record* record = table_.Find(name);
+  if (record == nullptr || record->session_id != session_id) return RefuseUnregistered(name);
+  if (absl::Status status = CheckEpoch(*record, epoch); !status.ok()) return status;
+  return ViewOf(*record);
+}
+
+absl::StatusOr<std::pair<ChannelView, ConsumerView>> ChannelRegistry::FindConsumed(
+    absl::string_view session_id, absl::string_view channel_name, absl::string_view consumer_id,
+    absl::Time now) {
+  Expire(now);
+  const Record* record = table_.Find(channel_name);
+  if (record == nullptr) return RefuseUnregistered(channel_name, consumer_id);
+  const auto found = record->consumers.find({std::string(session_id), std::string(consumer_id)});
+  if (found == record->consumers.end()) return RefuseUnregistered(channel_name, consumer_id);
+  return std::pair(ViewOf(*record), found->second);
+}
+
+std::vector<ChannelView> ChannelRegistry::HandedOverBy(absl::string_view session_id) {
+  std::vector<ChannelView> channels;
+  const Session* session = sessions_.FindAnybodys(std::string(session_id));
+  if (session == nullptr) return channels;
+  for (const std::string& name : session->channels) {
+    const Record& record = *table_.Find(name);
+    if (record.spec->shared_memory.kind == MemoryKind::kHandedOver) channels.push_back(ViewOf(record));
+  }
+  return channels;
+}
+
 SessionPage ChannelRegistry::ListSessions(const SessionQuery& query, absl::Time now) {
   Expire(now);
   SessionPage page;

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -190,6 +191,21 @@ class ChannelRegistry {
   Revoked RevokeConsumers(
       absl::FunctionRef<bool(absl::string_view consumer_identity, absl::string_view channel_name)> is_revoked,
       absl::Time now);
+  // What a session holds, for who shows a ticket of it: a channel that it produces under this epoch, or a consumer and its
+  // channel.
+  //
+  // Errors:
+  //   NOT_REGISTERED  the session does not hold it
+  //   STALE_EPOCH     the session holds it under another epoch
+  absl::StatusOr<ChannelView> FindProduced(absl::string_view session_id, absl::string_view name,
+                                           uint64_t epoch, absl::Time now);
+  absl::StatusOr<std::pair<ChannelView, ConsumerView>> FindConsumed(absl::string_view session_id,
+                                                                    absl::string_view channel_name,
+                                                                    absl::string_view consumer_id,
+                                                                    absl::Time now);
+
+  // The channels that the session produces and whose memory is handed over.
+  std::vector<ChannelView> HandedOverBy(absl::string_view session_id);
 
   // In the order of their numbers. A page is shorter where sessions hold much.
   SessionPage ListSessions(const SessionQuery& query, absl::Time now);

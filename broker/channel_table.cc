@@ -72,6 +72,7 @@ void ChannelTable::Leave(Record& record, const ConsumerKey& key, LeaveReason rea
   if (record.state == ChannelState::kClosing && IsToBeForgotten(record)) SetForgetTime(record, now);
   Emit(EventKind::kConsumerLeft, record, now, &left);
   events_.back().leave_reason = reason;
+  events_.back().consumer_session_id = key.session_id;
 }
 
 ChannelTable::Record* ChannelTable::FindForgettable(absl::Time now) {

@@ -146,6 +146,7 @@ struct Event {
   // kConsumerJoined and kConsumerLeft; else null.
   std::shared_ptr<const ConsumerView> consumer = nullptr;
   LeaveReason leave_reason = LeaveReason::kNone;  // kConsumerLeft
+  std::string consumer_session_id = {};           // kConsumerLeft
 };
 
 }  // namespace pylabhub::broker

@@ -94,6 +94,12 @@ class Section {
     if (count > 0) values.clear();
     for (int i = 0; i < count; ++i) values.push_back(Reflection().GetRepeatedString(message_, &field, i));
   }
+  void Read(const char* name, std::vector<uid_t>& values) const {
+    const FieldDescriptor& field = Field(name);
+    const int count = Reflection().FieldSize(message_, &field);
+    if (count > 0) values.clear();
+    for (int i = 0; i < count; ++i) values.push_back(Reflection().GetRepeatedUInt32(message_, &field, i));
+  }
   template <typename Number>
   void Read(const char* name, uint64_t least, uint64_t most, Number& value) const {
     if (!Has(name)) return;
@@ -159,14 +165,21 @@ class Section {
 
 constexpr uint64_t kAny = std::numeric_limits<uint64_t>::max();
 
-void ReadMode(const Section& listen, mode_t& mode) {
-  if (!listen.Has("unix_socket_mode")) return;
+void ReadMode(const Section& section, const char* name, mode_t& mode) {
+  if (!section.Has(name)) return;
   std::string text;
-  listen.Read("unix_socket_mode", text);
+  section.Read(name, text);
   if (!ParseMode(text, mode)) {
-    listen.Refuse("unix_socket_mode",
-                  absl::StrCat("\"", text, "\" is no mode; write octal, for instance \"0660\""));
+    section.Refuse(name, absl::StrCat("\"", text, "\" is no mode; write octal, for instance \"0660\""));
   }
+}
+
+void ReadHandOver(const Section& hand_over, Settings& settings) {
+  hand_over.Read("socket", settings.hand_over_socket);
+  ReadMode(hand_over, "mode", settings.hand_over_mode);
+  hand_over.Read("allowed_uids", settings.hand_over_uids);
+  hand_over.Read("descriptors", 1, kAny, settings.hand_over_descriptors);
+  hand_over.Read("descriptors_per_identity", 1, kAny, settings.hand_over_descriptors_per_identity);
 }
 
 void ReadListen(const Section& listen, Settings& settings) {
@@ -174,7 +187,7 @@ void ReadListen(const Section& listen, Settings& settings) {
   listen.Read("port", 0, 65535, settings.port);
   listen.Read("port_file", settings.port_file);
   listen.Read("unix_socket", settings.unix_socket);
-  ReadMode(listen, settings.unix_socket_mode);
+  ReadMode(listen, "unix_socket_mode", settings.unix_socket_mode);
 }
 
 void ReadCertificates(const Section& certificates, Settings& settings) {
@@ -226,6 +239,7 @@ absl::Status ReadConfig(absl::string_view text, absl::string_view file_name, Set
   const Section top(config, &places, errors);
   ReadListen(top.Inner("listen"), settings);
   ReadCertificates(top.Inner("certificates"), settings);
+  ReadHandOver(top.Inner("hand_over"), settings);
   ReadLimits(top.Inner("limits"), settings.limits, settings.connection_caps);
   top.Inner("metrics").Read("address", settings.metrics_address);
   top.Inner("metrics").Read("allow_remote", settings.metrics_allow_remote);

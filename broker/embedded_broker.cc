@@ -5,7 +5,9 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -27,6 +29,8 @@
 #include "broker/call_desk.h"
 #include "broker/directory.h"
 #include "broker/directory_metrics.h"
+#include "broker/handover/hand_over_desk.h"
+#include "broker/handover/hand_over_server.h"
 #include "broker/health_service.h"
 #include "broker/listener.h"
 #include "broker/metrics.h"
@@ -127,6 +131,14 @@ BrokerInfo InfoWith(const std::string& history_id) {
   return info;
 }
 
+// Leaves descriptors for connections and files.
+DepositBudget WithinDescriptorLimit(DepositBudget budget) {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return budget;
+  budget.max_descriptors = std::min<size_t>(budget.max_descriptors, limit.rlim_cur / 2);
+  return budget;
+}
+
 // Ends whatever is held and not allowed.
 Revoked RevokeWhatIsDenied(const policy::Policy& policy, ChannelRegistry& registry, absl::Time now) {
   const auto denies = [&policy](policy::Action action) {
@@ -146,15 +158,20 @@ class GrpcBroker final : public EmbeddedBroker {
       : options_(std::move(options)),
         standing_(metrics_),
         info_(InfoWith(keep.history.history_id)),
+        hand_over_desk_(options_.hand_over.socket.empty() ? nullptr : MakeHandOverDesk()),
         feed_({.revision = options_.registry.first_revision - 1, .history_id = info_.history_id},
               options_.registry.limits),
         directory_(
             options_.registry, options_.log,
-            [this](std::vector<Event> events) { feed_.Publish(std::move(events)); }, std::move(keep)),
+            [this](std::vector<Event> events) {
+              if (hand_over_desk_ != nullptr) hand_over_desk_->OnEvents(events);
+              feed_.Publish(std::move(events));
+            },
+            std::move(keep)),
         access_(options_.admins, metrics_),
         desk_(metrics_, options_.registry.limits, standing_, options_.log),
         schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
-        service_(directory_, schemas_, desk_, access_, info_),
+        service_(directory_, schemas_, desk_, access_, info_, hand_over_desk_.get()),
         schema_registry_(schemas_, desk_, access_),
         watch_server_(service_, directory_, desk_, access_, feed_, options_.log),
         admin_(directory_, desk_, access_, [this](absl::Duration grace) { Drain(grace); }),
@@ -208,6 +225,14 @@ class GrpcBroker final : public EmbeddedBroker {
     watch_server_.Start();
     keeper_.Start();
     if (!options_.policy_file.empty()) policy_keeper_.Start();
+    if (hand_over_desk_ != nullptr) {
+      auto hand_over_server = HandOverServer::Start({.path = options_.hand_over.socket,
+                                                     .mode = options_.hand_over.mode,
+                                                     .allowed_uids = options_.hand_over.allowed_uids},
+                                                    *hand_over_desk_, metrics_);
+      if (!hand_over_server.ok()) return hand_over_server.status();
+      hand_over_server_ = *std::move(hand_over_server);
+    }
     if (!options_.metrics_address.empty()) {
       auto metrics_server =
           MetricsServer::Start(options_.metrics_address, options_.metrics_allow_remote, metrics_);
@@ -258,6 +283,7 @@ class GrpcBroker final : public EmbeddedBroker {
       // First the calls, so that watchers hear what they changed.
       desk_.Close(options_.shutdown_grace);
       keeper_.Stop();
+      hand_over_server_.reset();
       watch_server_.Drain(SteadyNow());
       watch_server_.AwaitNoStreams(kWatchFlushTime);
       server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
@@ -267,6 +293,37 @@ class GrpcBroker final : public EmbeddedBroker {
   }
 
  private:
+  std::unique_ptr<HandOverDesk> MakeHandOverDesk() {
+    const HandOverOptions& options = options_.hand_over;
+    return std::make_unique<HandOverDesk>(
+        HandOverDesk::Options{.socket_path = options.socket,
+                              .ticket_ttl = options.ticket_ttl,
+                              .budget = WithinDescriptorLimit(
+                                  {.max_descriptors = options.max_descriptors,
+                                   .max_descriptors_per_identity = options.max_descriptors_per_identity}),
+                              .heartbeat_interval = options_.registry.heartbeat_interval(),
+                              .log = options_.log,
+                              .find = [this](const TicketScope& scope) { return FindHolding(scope); },
+                              .now = SteadyNow},
+        metrics_);
+  }
+
+  absl::StatusOr<Holding> FindHolding(const TicketScope& scope) {
+    return directory_.Run([&](ChannelRegistry& registry, absl::Time now) -> absl::StatusOr<Holding> {
+      if (scope.purpose == TicketPurpose::kDeposit) {
+        auto channel = registry.FindProduced(scope.session_id, scope.channel, scope.epoch, now);
+        if (!channel.ok()) return channel.status();
+        const std::string identity = channel->producer_identity;
+        return Holding{.channel = *std::move(channel), .identity = identity};
+      }
+      auto consumed = registry.FindConsumed(scope.session_id, scope.channel, scope.consumer_id, now);
+      if (!consumed.ok()) return consumed.status();
+      return Holding{.channel = consumed->first,
+                     .identity = consumed->second.identity,
+                     .group = consumed->second.spec.group};
+    });
+  }
+
   // What goes on are reads, heartbeats and what gives up, until somebody calls Stop.
   void Drain(absl::Duration grace) {
     health_.Shutdown();
@@ -332,6 +389,8 @@ class GrpcBroker final : public EmbeddedBroker {
   CertificateStanding standing_;
   PublishedTls published_tls_;
   const BrokerInfo info_;
+  // Before the directory, whose events it gets.
+  std::unique_ptr<HandOverDesk> hand_over_desk_;
   WatchFeed feed_;
   Directory directory_;
   AccessControl access_;
@@ -347,6 +406,7 @@ class GrpcBroker final : public EmbeddedBroker {
   CertificateKeeper keeper_;
   // gRPC calls it for as long as there is a server.
   const std::shared_ptr<grpc::ServerCredentials> credentials_;
+  std::unique_ptr<HandOverServer> hand_over_server_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   // Before what it reads ends.

@@ -27,6 +27,22 @@
 
 namespace pylabhub::broker {
 
+// The Unix socket on which sealed memory is handed over to clients of this host (proto/pylabhub/v1/hand_over.proto).
+struct HandOverOptions {
+  // Empty: not offered. A file PATH.lock stands beside it.
+  std::string socket = {};
+  mode_t mode = 0660;
+  // Who may use it. Empty: whoever the mode lets in.
+  std::vector<uid_t> allowed_uids = {};
+  // How many descriptors may be kept, in all and for the channels of one identity; at most half of what the process may have.
+  uint64_t max_descriptors = 16'384;
+  uint64_t max_descriptors_per_identity = 16'384;
+  // How long a ticket is good.
+  absl::Duration ticket_ttl = absl::Seconds(10);
+
+  friend bool operator==(const HandOverOptions&, const HandOverOptions&) = default;
+};
+
 struct BrokerOptions {
   // An IPv4 or IPv6 address of this host; "0.0.0.0" or "::" stands for all of them.
   std::string address = "127.0.0.1";
@@ -37,6 +53,7 @@ struct BrokerOptions {
   // Who may connect to it.
   mode_t unix_socket_mode = 0660;
   ConnectionCaps connection_caps = {};
+  HandOverOptions hand_over = {};
   // Where Prometheus fetches metrics, as in metrics_server.h; empty: nowhere.
   std::string metrics_address = {};
   bool metrics_allow_remote = false;

@@ -81,6 +81,31 @@ void AddListening(CLI::App& app, Settings& settings) {
       ->group("Listening");
 }
 
+void AddHandOver(CLI::App& app, Settings& settings) {
+  app.add_option(
+         "--handover-socket", settings.hand_over_socket,
+         "Unix socket on which sealed memory is handed over to clients of this host; none: not at all; "
+         "hand_over.sock in the state folder if left out")
+      ->type_name("FILE")
+      ->group("Hand-over of memory");
+  app.add_option_function<std::string>(
+         "--handover-mode",
+         [&settings](const std::string& text) {
+           if (!ParseMode(text, settings.hand_over_mode)) {
+             throw CLI::ValidationError("--handover-mode",
+                                        "\"" + text + "\" is no mode; write octal, for instance 0660");
+           }
+         },
+         "Who may connect to it")
+      ->type_name("OCTAL")
+      ->default_str("0660")
+      ->group("Hand-over of memory");
+  app.add_option("--handover-uid", settings.hand_over_uids,
+                 "User who may use it, as a number; may be repeated; whoever can connect if left out")
+      ->type_name("UID")
+      ->group("Hand-over of memory");
+}
+
 void AddCertificates(CLI::App& app, Settings& settings) {
   auto* cert = app.add_option("--server-cert", settings.server_cert, "The broker's certificate (PEM)");
   auto* key = app.add_option("--server-key", settings.server_key, "Its private key (PEM, mode 0600)");
@@ -193,6 +218,7 @@ std::optional<ExitCode> ReadCommandLine(int argc, char** argv, Settings& setting
       ->needs(file)
       ->group("Configuration");
   AddListening(app, settings);
+  AddHandOver(app, settings);
   AddCertificates(app, settings);
   AddBehaviour(app, settings);
   AddObservation(app, settings);

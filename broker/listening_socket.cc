@@ -157,7 +157,8 @@ absl::StatusOr<TcpListeningSocket> ListenOnTcp(const std::string& address, int p
   return TcpListeningSocket{std::move(descriptor), bound_port};
 }
 
-absl::StatusOr<UnixListeningSocket> UnixListeningSocket::Listen(const std::string& path, mode_t mode) {
+absl::StatusOr<UnixListeningSocket> UnixListeningSocket::Listen(const std::string& path, mode_t mode,
+                                                                int type) {
   Address address;
   auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
   un.sun_family = AF_UNIX;
@@ -177,7 +178,7 @@ absl::StatusOr<UnixListeningSocket> UnixListeningSocket::Listen(const std::strin
     return status;
   }
   UnixListeningSocket made;
-  made.descriptor_ = Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  made.descriptor_ = Descriptor(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // The mode is set before anybody can connect.
   if (bind(made.descriptor_.get(), address.get(), address.length) != 0 || chmod(path.c_str(), mode) != 0 ||
       listen(made.descriptor_.get(), SOMAXCONN) != 0) {

@@ -5,6 +5,7 @@
 #ifndef PYLABHUB_BROKER_LISTENING_SOCKET_H_
 #define PYLABHUB_BROKER_LISTENING_SOCKET_H_
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <string>
@@ -35,14 +36,15 @@ std::string HostPort(const std::string& address, int port);
 // brokers one fails; a socket that a killed broker left is replaced.
 class UnixListeningSocket {
  public:
-  // `mode`: who may connect.
+  // `mode`: who may connect. `type`: SOCK_STREAM or SOCK_SEQPACKET.
   //
   // Errors:
   //   kInvalidArgument     the path is empty or too long for a socket (107 bytes)
   //   kAlreadyExists       somebody listens there, or something that is no socket stands there
   //   kPermissionDenied    this user may not make it
   //   kUnavailable         anything else
-  static absl::StatusOr<UnixListeningSocket> Listen(const std::string& path, mode_t mode);
+  static absl::StatusOr<UnixListeningSocket> Listen(const std::string& path, mode_t mode,
+                                                    int type = SOCK_STREAM);
 
   UnixListeningSocket() = default;
   ~UnixListeningSocket() { Close(); }

@@ -71,6 +71,21 @@ void RaiseDescriptorLimit(const LogHook& log) {
        {{"before", absl::StrCat(before)}, {"now", absl::StrCat(limit.rlim_cur)}}});
 }
 
+// The socket that memory is handed over on; empty: none.
+std::string HandOverSocketOf(const Settings& settings, const LogHook& log) {
+  // What a Unix socket's path may have.
+  constexpr size_t kMaxPathBytes = 107;
+  if (settings.hand_over_socket == "none") return "";
+  if (!settings.hand_over_socket.empty()) return settings.hand_over_socket;
+  std::string path = settings.state_dir + "/hand_over.sock";
+  if (path.size() <= kMaxPathBytes) return path;
+  log({LogLevel::kWarning,
+       "hand_over_not_offered",
+       {{"socket", path},
+        {"message", "the path is too long for a socket; choose one with --handover-socket"}}});
+  return "";
+}
+
 absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, const LogHook& log) {
   const CertificateSource source = {.given = {settings.ca, settings.server_cert, settings.server_key},
                                     .revocations = settings.revocations,
@@ -79,22 +94,28 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, 
                                     .server_names = settings.server_names};
   auto certificates = FindOrMakeCertificates(source, log);
   if (!certificates.ok()) return certificates.status();
-  return StartBroker({.address = settings.address,
-                      .port = settings.port,
-                      .unix_socket = settings.unix_socket,
-                      .unix_socket_mode = settings.unix_socket_mode,
-                      .connection_caps = settings.connection_caps,
-                      .metrics_address = settings.metrics_address,
-                      .metrics_allow_remote = settings.metrics_allow_remote,
-                      .channelz = settings.channelz,
-                      .certificate_files = *std::move(certificates),
-                      .store_folder = settings.store == "none" ? "" : settings.state_dir,
-                      .registry = {.lease_ttl = settings.lease_ttl, .limits = settings.limits},
-                      .policy_file = settings.policy,
-                      .admins = settings.admins,
-                      .max_threads = settings.max_threads,
-                      .shutdown_grace = settings.shutdown_grace,
-                      .log = log});
+  return StartBroker(
+      {.address = settings.address,
+       .port = settings.port,
+       .unix_socket = settings.unix_socket,
+       .unix_socket_mode = settings.unix_socket_mode,
+       .connection_caps = settings.connection_caps,
+       .hand_over = {.socket = HandOverSocketOf(settings, log),
+                     .mode = settings.hand_over_mode,
+                     .allowed_uids = settings.hand_over_uids,
+                     .max_descriptors = settings.hand_over_descriptors,
+                     .max_descriptors_per_identity = settings.hand_over_descriptors_per_identity},
+       .metrics_address = settings.metrics_address,
+       .metrics_allow_remote = settings.metrics_allow_remote,
+       .channelz = settings.channelz,
+       .certificate_files = *std::move(certificates),
+       .store_folder = settings.store == "none" ? "" : settings.state_dir,
+       .registry = {.lease_ttl = settings.lease_ttl, .limits = settings.limits},
+       .policy_file = settings.policy,
+       .admins = settings.admins,
+       .max_threads = settings.max_threads,
+       .shutdown_grace = settings.shutdown_grace,
+       .log = log});
 }
 
 // Waits for a signal that ends the process; serves SIGHUP meanwhile.

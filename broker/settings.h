@@ -37,6 +37,12 @@ struct Settings {
   int max_threads = 256;
   Limits limits = {};
   ConnectionCaps connection_caps = {};
+  // Empty: hand_over.sock in state_dir; "none": memory is not handed over.
+  std::string hand_over_socket = {};
+  mode_t hand_over_mode = 0660;
+  std::vector<uid_t> hand_over_uids = {};
+  uint64_t hand_over_descriptors = 16'384;
+  uint64_t hand_over_descriptors_per_identity = 16'384;
   std::string metrics_address = {};
   bool metrics_allow_remote = false;
   bool channelz = false;

@@ -56,10 +56,12 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   read.log_level = LogLevel::kError;
   read.log_format = LogFormat::kJson;
   read.connection_caps = {1, 1};
+  read.hand_over_mode = 0;
+  read.hand_over_descriptors = read.hand_over_descriptors_per_identity = 1;
   read.limits = {.max_channels = 1, .max_call_burst_per_identity = 1};
   for (std::string* text :
        {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert, &read.server_key,
-        &read.ca, &read.revocations, &read.crl, &read.metrics_address, &read.policy}) {
+        &read.ca, &read.revocations, &read.crl, &read.metrics_address, &read.policy, &read.hand_over_socket}) {
     *text = "other";
   }
   ASSERT_TRUE(ReadConfig(ExampleText(), "example", read).ok()) << VerdictOn(ExampleText());
@@ -87,6 +89,10 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   EXPECT_EQ(read.connection_caps, defaults.connection_caps);
   EXPECT_EQ(read.store, defaults.store);
   EXPECT_EQ(read.limits, defaults.limits);
+  EXPECT_EQ(read.hand_over_socket, defaults.hand_over_socket);
+  EXPECT_EQ(read.hand_over_mode, defaults.hand_over_mode);
+  EXPECT_EQ(read.hand_over_descriptors, defaults.hand_over_descriptors);
+  EXPECT_EQ(read.hand_over_descriptors_per_identity, defaults.hand_over_descriptors_per_identity);
 }
 
 TEST(ConfigFileTest, TheExampleLeavesOutOnlyWhatHasNoOneDefault) {
@@ -94,7 +100,8 @@ TEST(ConfigFileTest, TheExampleLeavesOutOnlyWhatHasNoOneDefault) {
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(ExampleText(), &config));
   std::vector<std::string> unset;
   ListUnset(config, "", unset);
-  EXPECT_THAT(unset, ::testing::ElementsAre("certificates.state_dir", "certificates.server_names", "admins"));
+  EXPECT_THAT(unset, ::testing::ElementsAre("certificates.state_dir", "certificates.server_names", "admins",
+                                            "hand_over.allowed_uids"));
 }
 
 TEST(ConfigFileTest, EveryFieldIsTold) {

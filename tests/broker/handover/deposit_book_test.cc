@@ -1,0 +1,208 @@
+#include "broker/handover/deposit_book.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include "absl/strings/str_cat.h"
+#include "broker/refusal.h"
+
+namespace pylabhub::broker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+const ConsumerKey kAnn = {"session-a", "c"};
+const ConsumerKey kBob = {"session-b", "c"};
+const ConsumerKey kCid = {"session-c", "c"};
+
+handover::Descriptor AnyDescriptor() { return handover::Descriptor(memfd_create("book", MFD_CLOEXEC)); }
+
+Memory Part(uint32_t part, const std::string& group = "") {
+  return {.role = MemoryRole::kPart,
+          .part = part,
+          .group = group,
+          .size_bytes = 1,
+          .descriptor = AnyDescriptor()};
+}
+Memory InUse(uint32_t part) { return {.role = MemoryRole::kPart, .part = part, .in_use = true}; }
+
+std::vector<Memory> Whole(std::vector<Memory> parts) {
+  std::vector<Memory> memories;
+  memories.push_back({.role = MemoryRole::kData, .size_bytes = 1, .descriptor = AnyDescriptor()});
+  memories.push_back({.role = MemoryRole::kBell, .size_bytes = 1, .descriptor = AnyDescriptor()});
+  for (Memory& part : parts) memories.push_back(std::move(part));
+  return memories;
+}
+
+template <typename... Parts>
+std::vector<Memory> Parts_(Parts... parts) {
+  std::vector<Memory> memories;
+  (memories.push_back(std::move(parts)), ...);
+  return memories;
+}
+
+class DepositBookTest : public ::testing::Test {
+ protected:
+  void Open(char segment, uint64_t epoch, const std::string& identity = "producer") {
+    auto spec = std::make_shared<ChannelSpec>();
+    spec->name = "camera";
+    spec->segment_id = std::string(16, segment);
+    book_.Open({.spec = spec, .epoch = epoch, .producer_identity = identity});
+  }
+  std::string Deposit(uint64_t epoch, std::vector<Memory> memories) {
+    return Verdict(book_.Deposit("camera", epoch, std::move(memories)));
+  }
+  // "part 3", or why not.
+  std::string Collect(const ConsumerKey& consumer, const std::string& group = "", bool onlooker = false) {
+    const auto collected = book_.Collect("camera", consumer, group, onlooker);
+    if (!collected.ok()) return Verdict(collected.status());
+    EXPECT_EQ(collected->memories.size(), 3u);
+    for (const Memory& memory : collected->memories) EXPECT_TRUE(memory.descriptor.is_open());
+    return absl::StrCat("part ", collected->memories[2].part);
+  }
+  static std::string Verdict(const absl::Status& status) {
+    return status.ok() ? "OK" : DetailsOf(status)->reason;
+  }
+  DepositBook::Task Task() { return book_.TaskOf("camera"); }
+
+  DepositBook book_{{.max_descriptors = 20, .max_descriptors_per_identity = 12}, absl::Seconds(3)};
+};
+
+TEST_F(DepositBookTest, NothingCanBeCollectedBeforeItIsDeposited) {
+  EXPECT_EQ(Collect(kAnn), "NOT_DEPOSITED");
+  Open('1', 5);
+  EXPECT_EQ(Collect(kAnn), "NOT_DEPOSITED");
+  EXPECT_TRUE(Task().deposit_again);
+  EXPECT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  EXPECT_TRUE(Task().empty());
+  EXPECT_EQ(Collect(kAnn), "part 0");
+}
+
+TEST_F(DepositBookTest, EachConsumerHasAPartAndNobodyGetsItAgain) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  EXPECT_EQ(Collect(kAnn), "part 0");
+  EXPECT_EQ(Collect(kBob), "part 1");
+  EXPECT_EQ(Collect(kCid), "LIMIT_EXCEEDED");
+  book_.Leave("camera", kAnn, /*revoked=*/false);
+  // What Ann may still have mapped is made anew first.
+  EXPECT_EQ(Collect(kCid), "LIMIT_EXCEEDED");
+  EXPECT_THAT(Task().retired_parts, ElementsAre(0));
+  EXPECT_FALSE(Task().move_on);
+  EXPECT_EQ(Deposit(5, Parts_(Part(0), Part(1))), "OK");
+  EXPECT_TRUE(Task().empty());
+  EXPECT_EQ(Collect(kCid), "part 0");
+  EXPECT_EQ(book_.PartOf("camera", kBob), 1u);
+}
+
+TEST_F(DepositBookTest, WhoCollectsAgainGetsAnotherPartOnce) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1), Part(2)))), "OK");
+  EXPECT_EQ(Collect(kAnn), "part 0");
+  EXPECT_EQ(Collect(kAnn), "part 1");
+  EXPECT_THAT(Task().retired_parts, ElementsAre(0));
+  // It cannot use up everybody's.
+  EXPECT_EQ(Collect(kAnn), "LIMIT_EXCEEDED");
+  EXPECT_EQ(Collect(kBob), "part 2");
+}
+
+TEST_F(DepositBookTest, AMemberOfAGroupGetsItsGroupsPartAndAnOnlookerItsOwn) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0, "x"), Part(1, "y"), Part(2)))), "OK");
+  EXPECT_EQ(Collect(kAnn, "x"), "part 0");
+  EXPECT_EQ(Collect(kBob, "x"), "part 0");
+  EXPECT_EQ(Collect(kCid, "y"), "part 1");
+  EXPECT_EQ(Collect(kCid, "z"), "INVALID_REQUEST");
+  EXPECT_EQ(Collect(kCid), "INVALID_REQUEST");
+  EXPECT_EQ(Collect({"session-d", ""}, "", /*onlooker=*/true), "part 2");
+  book_.Leave("camera", kAnn, /*revoked=*/false);
+  EXPECT_TRUE(Task().empty());
+  book_.Leave("camera", kBob, /*revoked=*/true);
+  EXPECT_TRUE(Task().move_on);
+  EXPECT_THAT(Task().excepted_parts, IsEmpty());
+}
+
+TEST_F(DepositBookTest, ARevokedConsumerMakesTheProducerMoveOnAndTheOthersInheritTheirPlaces) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1), Part(2)))), "OK");
+  ASSERT_EQ(Collect(kAnn), "part 0");
+  ASSERT_EQ(Collect(kBob), "part 1");
+  book_.Leave("camera", kAnn, /*revoked=*/true);
+  EXPECT_TRUE(Task().move_on);
+  EXPECT_THAT(Task().excepted_parts, ElementsAre(0));
+  Open('2', 6);
+  EXPECT_FALSE(Task().move_on);
+  EXPECT_EQ(Deposit(5, Whole(Parts_(Part(0)))), "STALE_EPOCH");
+  ASSERT_EQ(Deposit(6, Whole(Parts_(Part(0), Part(1), Part(2)))), "OK");
+  EXPECT_EQ(Collect(kCid), "part 0");
+  EXPECT_EQ(Collect({"session-d", ""}), "part 2");
+  EXPECT_EQ(Collect({"session-e", ""}), "LIMIT_EXCEEDED");
+  EXPECT_EQ(Collect(kBob), "part 1");
+}
+
+TEST_F(DepositBookTest, ARevokedConsumerThatHasNothingOfTheSegmentMovesNobody) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  book_.Leave("camera", kAnn, /*revoked=*/true);
+  EXPECT_TRUE(Task().empty());
+  ASSERT_EQ(Collect(kBob), "part 0");
+  Open('2', 6);
+  ASSERT_EQ(Deposit(6, Whole(Parts_(Part(0), Part(1)))), "OK");
+  // An heir that has not come: its place is made anew, that is all.
+  book_.Leave("camera", kBob, /*revoked=*/true);
+  EXPECT_FALSE(Task().move_on);
+  EXPECT_THAT(Task().retired_parts, ElementsAre(0));
+}
+
+TEST_F(DepositBookTest, AfterARestartPartsInUseAreNobodysUntilTheirConsumersLeave) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(InUse(0), Part(1)))), "OK");
+  EXPECT_EQ(Collect(kBob), "part 1");
+  EXPECT_EQ(Collect(kCid), "LIMIT_EXCEEDED");
+  // Ann had it, or may have had.
+  book_.Leave("camera", kAnn, /*revoked=*/true);
+  EXPECT_TRUE(Task().deposit_again);
+  EXPECT_TRUE(Task().move_on);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  EXPECT_FALSE(Task().deposit_again);
+  EXPECT_EQ(book_.PartOf("camera", kBob), 1u);
+  EXPECT_EQ(Collect(kCid), "part 0");
+}
+
+TEST_F(DepositBookTest, ADepositThatIsNotWholeIsRefusedAndWhatWasThereStays) {
+  Open('1', 5);
+  EXPECT_EQ(Deposit(5, Parts_(Part(0))), "DEPOSIT_REFUSED");
+  EXPECT_EQ(Deposit(5, Whole({})), "DEPOSIT_REFUSED");
+  EXPECT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(0)))), "DEPOSIT_REFUSED");
+  std::vector<Memory> no_bell = Whole(Parts_(Part(0)));
+  no_bell.erase(no_bell.begin() + 1);
+  EXPECT_EQ(Deposit(5, std::move(no_bell)), "DEPOSIT_REFUSED");
+  EXPECT_EQ(book_.descriptor_count(), 0u);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0)))), "OK");
+  EXPECT_EQ(Deposit(5, Whole({})), "DEPOSIT_REFUSED");
+  EXPECT_EQ(Collect(kAnn), "part 0");
+}
+
+TEST_F(DepositBookTest, TheBudgetIsKeptToAndWhatGoesMakesRoom) {
+  Open('1', 5);
+  std::vector<Memory> many;
+  for (uint32_t i = 0; i < 11; ++i) many.push_back(Part(i));
+  EXPECT_EQ(Deposit(5, Whole(std::move(many))), "LIMIT_EXCEEDED");
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  EXPECT_EQ(book_.descriptor_count(), 4u);
+  ASSERT_EQ(Collect(kAnn), "part 0");
+  EXPECT_EQ(book_.descriptor_count(), 3u);
+  Open('2', 6, "another");
+  EXPECT_EQ(book_.descriptor_count(), 0u);
+  ASSERT_EQ(Deposit(6, Whole(Parts_(Part(0), Part(1)))), "OK");
+  book_.Forget("camera", 5);
+  EXPECT_EQ(book_.descriptor_count(), 4u);
+  book_.Forget("camera", 6);
+  EXPECT_EQ(book_.descriptor_count(), 0u);
+  EXPECT_EQ(book_.channel_count(), 0u);
+}
+
+}  // namespace
+}  // namespace pylabhub::broker
