@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/broker_types.h"
+#include "client/handed_memory.h"
 
 namespace pylabhub {
 
@@ -86,6 +87,16 @@ class BrokerConnection {
     return NoSchemas();
   }
 
+  // Deposits memory with the broker, or collects it. A connection to none that hands memory over answers kUnimplemented.
+  virtual absl::Status Deposit(const HandOver& /*hand_over*/, const pylabhub::Deposit& /*deposit*/,
+                               absl::Duration /*timeout*/) {
+    return NoHandOver();
+  }
+  virtual absl::StatusOr<CollectedMemory> Collect(const HandOver& /*hand_over*/, bool /*onlooker*/,
+                                                  absl::Duration /*timeout*/) {
+    return NoHandOver();
+  }
+
   // Does not wait: whether the broker is there, and watches, the first Next says. The connection must outlive the stream.
   virtual std::unique_ptr<WatchStream> Watch(const WatchRequest& request) = 0;
 
@@ -93,6 +104,9 @@ class BrokerConnection {
   virtual void CancelCalls() = 0;
 
  private:
+  static absl::Status NoHandOver() {
+    return absl::UnimplementedError("this connection hands no memory over");
+  }
   static absl::Status NoSchemas() {
     return absl::UnimplementedError("this connection has no schema registry");
   }

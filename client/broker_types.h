@@ -29,6 +29,30 @@ struct ProcessInfo {
   std::string program = {};
 };
 
+// How consumers come to a channel's memory.
+enum class MemoryKind {
+  kNamed,       // files in /dev/shm, or the producer does not say
+  kHandedOver,  // the broker hands it over
+  kUnknown,     // of a later version: it cannot be attached to
+};
+
+// Where to deposit memory with the broker, or to collect it, and the ticket for that.
+struct HandOver {
+  std::string socket_path = {};
+  std::string ticket = {};
+};
+
+// What the broker asks the producer of a channel to do whose memory it hands over. proto/pylabhub/v1/broker.proto says more.
+struct HandOverTask {
+  std::string channel = {};
+  SegmentIdBytes segment_id = {};
+  std::optional<HandOver> hand_over = std::nullopt;
+  bool deposit_again = false;
+  std::vector<uint32_t> retired_parts = {};
+  bool move_on = false;
+  std::vector<uint32_t> excepted_parts = {};
+};
+
 // Where a named channel's memory is: files in /dev/shm, without a slash. All empty: a consumer on the same
 // host tries the channel's name.
 struct SharedMemoryNames {
@@ -46,7 +70,8 @@ struct ChannelSpec {
   // tools, and says what differs where another one is expected.
   std::string schema_text = {};
   SegmentIdBytes segment_id = {};
-  SharedMemoryNames shared_memory = {};
+  MemoryKind memory = MemoryKind::kNamed;
+  SharedMemoryNames shared_memory = {};  // of kNamed
   std::map<std::string, std::string> metadata = {};
   // Left as it is, the Messenger describes its own process.
   ProcessInfo process = {};
@@ -93,6 +118,8 @@ struct LeaseTerms {
 struct Grant {
   Channel channel = {};
   LeaseTerms terms = {};
+  // Where to deposit or collect, if the channel's memory is handed over.
+  std::optional<HandOver> hand_over = std::nullopt;
   // False where there is no broker (Messenger::Local): nobody knows of it, and there is no lease.
   bool is_registered = true;
 };
@@ -129,6 +156,7 @@ struct HeartbeatReport {
   bool session_known = true;
   std::vector<LostChannel> lost_channels = {};
   std::vector<ConsumerClaim> lost_consumers = {};
+  std::vector<HandOverTask> hand_over_tasks = {};
   LeaseTerms terms = {};
 };
 
@@ -142,6 +170,7 @@ struct BrokerInfo {
   std::string caller_identity = {};  // whom the broker takes this client for
   absl::Time caller_certificate_expire_time = absl::InfiniteFuture();
   ProcessInfo process = {};
+  std::string hand_over_socket_path = {};  // empty: it hands no memory over
 };
 
 // What to watch, and from when on.

@@ -18,6 +18,8 @@ namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(5);
 constexpr absl::Duration kRetryLimit = absl::Milliseconds(250);
+// An exchange on this host takes well below a millisecond; who waits no longer still waits for that.
+constexpr absl::Duration kCollectTimeout = absl::Seconds(1);
 
 class Deadline {
  public:
@@ -83,6 +85,92 @@ bool IsCurrent(const shm::DataBlockConsumer& block, const Channel& known, Messen
   return now.ok() && block.segment_id().bytes == now->spec.segment_id;
 }
 
+absl::StatusOr<bool> IsToBeHandedOver(const shm::ChannelConfig& config, Messenger* messenger,
+                                      MemoryChoice memory) {
+  const bool offered = messenger != nullptr && messenger->HandsOver();
+  if (memory == MemoryChoice::kHandedOver && !offered) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("channel '", config.channel, "' is to be handed over, and ",
+                     messenger == nullptr ? "there is no broker" : "the broker does not offer that"));
+  }
+  if (memory != MemoryChoice::kAutomatic) return memory == MemoryChoice::kHandedOver;
+  return offered && config.directory == shm::ChannelConfig().directory && !config.unix_group.has_value();
+}
+
+absl::StatusOr<ChannelProducer> CreateHandedOver(const shm::ChannelConfig& config, Messenger& messenger,
+                                                 const shm::WaitOptions& wait) {
+  messenger.ProtectProcess();
+  absl::StatusOr<std::unique_ptr<shm::DataBlockProducer>> made =
+      shm::DataBlockProducer::CreateSealed(config, wait);
+  if (!made.ok()) return made.status();
+  shm::DataBlockProducer& block = **made;
+  const ChannelSpec spec = SpecOf(block.config(), block.segment_id(), MemoryKind::kHandedOver);
+  const auto source =
+      std::make_shared<BlockMemorySource>(block, [&messenger, spec](const shm::SegmentId& segment_id) {
+        ChannelSpec successor = spec;
+        successor.segment_id = segment_id.bytes;
+        messenger.Supersede(std::move(successor));
+      });
+  ChannelProducer producer = {.block = *std::move(made), .loan = MemoryLoan(source)};
+  const absl::StatusOr<Grant> grant = messenger.RegisterProducer(spec, OnHeld::kFail, source).get();
+  if (!grant.ok()) return grant.status();
+  producer.registration =
+      Registration(messenger, ChannelClaim{.name = spec.name, .epoch = grant->channel.epoch});
+  return producer;
+}
+
+// Registers the consumer (again), and collects what it attaches to; a producer that has yet to bring it, or to make room, is
+// waited for.
+absl::StatusOr<CollectedMemory> RegisterAndCollect(const HandOverLink& link, const Deadline& deadline) {
+  Backoff backoff(kFirstRetry, kRetryLimit);
+  const bool onlooker = link.spec.group.empty() && link.options.order == shm::ReadOrder::kLatest;
+  while (true) {
+    const absl::StatusOr<Grant> grant = link.messenger->RegisterConsumer(link.spec).get();
+    if (!grant.ok()) return grant.status();
+    if (!grant->hand_over.has_value()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the broker does not hand over the memory of channel '", link.spec.channel, "' any more"));
+    }
+    absl::StatusOr<CollectedMemory> collected =
+        link.messenger->Collect(*grant->hand_over, onlooker, std::max(deadline.left(), kCollectTimeout));
+    const std::string why = ReasonOf(collected.status());
+    const bool may_pass =
+        why == reason::kNotDeposited || why == reason::kLimitExceeded || why == reason::kTicketInvalid;
+    const absl::Duration left = deadline.left();
+    if (collected.ok() || !may_pass || left == absl::ZeroDuration()) return collected;
+    absl::SleepFor(std::min(backoff.Next(), left));
+  }
+}
+
+shm::ConsumerDescriptors DescriptorsOf(CollectedMemory memory) {
+  return {.data = shm::UniqueFd(memory.data.Release()),
+          .bell = shm::UniqueFd(memory.bell.Release()),
+          .part = shm::UniqueFd(memory.part.Release())};
+}
+
+absl::StatusOr<ChannelConsumer> ConnectHandedOver(const Channel& found, absl::Duration timeout,
+                                                  Messenger& messenger, const shm::ConsumerOptions& options) {
+  const Deadline deadline(timeout);
+  messenger.ProtectProcess();
+  ConsumerSpec spec = {
+      .channel = found.spec.name, .consumer_id = RandomSessionId(), .group = options.group.value_or("")};
+  if (options.expected_schema.has_value()) {
+    spec.expected_schema_hash = shm::HashOf(*options.expected_schema);
+    spec.expected_schema_text = shm::CanonicalText(*options.expected_schema);
+  }
+  ChannelConsumer consumer;
+  consumer.link = {.messenger = &messenger, .spec = spec, .options = options};
+  consumer.registration =
+      Registration(messenger, ConsumerClaim{.channel = spec.channel, .consumer_id = spec.consumer_id});
+  absl::StatusOr<CollectedMemory> memory = RegisterAndCollect(consumer.link, deadline);
+  if (!memory.ok()) return memory.status();
+  absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
+      shm::DataBlockConsumer::OpenSealed(DescriptorsOf(*std::move(memory)), options);
+  if (!opened.ok()) return opened.status();
+  consumer.block = *std::move(opened);
+  return consumer;
+}
+
 // One attempt; kUnavailable and kNotFound may pass. `block` is what an attempt before this one attached to, if any: it is kept
 // while it is the channel's, since a lossless producer may have written for this consumer already.
 absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Duration timeout,
@@ -91,6 +179,9 @@ absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Dur
   const absl::StatusOr<Channel> found = messenger.DiscoverProducer(channel, timeout);
   if (!found.ok()) return found.status();
   if (absl::Status status = CheckReachable(*found); !status.ok()) return status;
+  if (found->spec.memory == MemoryKind::kHandedOver) {
+    return ConnectHandedOver(*found, timeout, messenger, options);
+  }
   if (block == nullptr) {
     absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
         shm::DataBlockConsumer::Open(channel, options);
@@ -108,15 +199,23 @@ absl::StatusOr<ChannelConsumer> TryConnect(const std::string& channel, absl::Dur
   }
   absl::StatusOr<Registration> registration = Register(messenger, *block);
   if (!registration.ok()) return registration.status();
-  return ChannelConsumer{std::move(block), *std::move(registration)};
+  return ChannelConsumer{.block = std::move(block), .registration = *std::move(registration)};
 }
 
 bool MayPass(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsNotFound(status); }
 
 }  // namespace
 
+void MemoryLoan::End() {
+  if (source_ != nullptr) source_->Detach();
+  source_.reset();
+}
+
 bool SharesMemoryWithThisProcess(const Channel& channel) {
   const ProcessInfo& producer = channel.spec.process;
+  if (channel.spec.memory == MemoryKind::kHandedOver) {
+    return producer.boot_id.empty() || ShareKernel(producer, ThisProcess());
+  }
   return producer.boot_id.empty() || SharesMemory(producer, ThisProcess());
 }
 
@@ -139,14 +238,17 @@ void Registration::Release() {
 }
 
 absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config, Messenger* messenger,
-                                              const shm::WaitOptions& wait) {
+                                              const shm::WaitOptions& wait, MemoryChoice memory) {
+  const absl::StatusOr<bool> handed_over = IsToBeHandedOver(config, messenger, memory);
+  if (!handed_over.ok()) return handed_over.status();
+  if (*handed_over) return CreateHandedOver(config, *messenger, wait);
   absl::StatusOr<std::unique_ptr<shm::DataBlockProducer>> block =
       shm::DataBlockProducer::Create(config, wait);
   if (!block.ok()) return block.status();
-  if (messenger == nullptr) return ChannelProducer{*std::move(block), Registration()};
+  if (messenger == nullptr) return ChannelProducer{.block = *std::move(block)};
   absl::StatusOr<Registration> registration = Register(*messenger, **block);
   if (!registration.ok()) return registration.status();
-  return ChannelProducer{*std::move(block), *std::move(registration)};
+  return ChannelProducer{.block = *std::move(block), .registration = *std::move(registration)};
 }
 
 absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::Duration timeout,
@@ -156,7 +258,7 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
     absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> block =
         shm::DataBlockConsumer::Open(channel, options);
     if (!block.ok()) return block.status();
-    return ChannelConsumer{*std::move(block), Registration()};
+    return ChannelConsumer{.block = *std::move(block)};
   }
   options.open_timeout = absl::ZeroDuration();
   const Deadline deadline(timeout);
@@ -164,8 +266,7 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
   std::unique_ptr<shm::DataBlockConsumer> block;
   while (true) {
     // A producer that was done before this consumer could register: what it left is there to be read.
-    if (block != nullptr && !block->ProducerIsAlive())
-      return ChannelConsumer{std::move(block), Registration()};
+    if (block != nullptr && !block->ProducerIsAlive()) return ChannelConsumer{.block = std::move(block)};
     const absl::Duration patience =
         block == nullptr ? deadline.left() : std::min(deadline.left(), kRetryLimit);
     absl::StatusOr<ChannelConsumer> connected =
@@ -174,6 +275,38 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
     if (connected.ok() || !MayPass(connected.status()) || left == absl::ZeroDuration()) return connected;
     absl::SleepFor(std::min(backoff.Next(), left));
   }
+}
+
+absl::Status Follow(ChannelConsumer& consumer, absl::Duration timeout) {
+  if (!consumer.is_handed_over()) return consumer.block->Follow(timeout);
+  const Deadline deadline(timeout);
+  const HandOverLink& link = consumer.link;
+  Backoff backoff(kFirstRetry, kRetryLimit);
+  while (true) {
+    const absl::StatusOr<Channel> found =
+        link.messenger->DiscoverProducer(link.spec.channel, deadline.left());
+    if (found.ok() && found->spec.segment_id != consumer.block->segment_id().bytes) break;
+    const std::string why = ReasonOf(found.status());
+    const bool may_appear = found.ok() || why == reason::kChannelNotFound || why == reason::kChannelNotReady;
+    if (!may_appear) return found.status();
+    const absl::Duration left = deadline.left();
+    if (left == absl::ZeroDuration()) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("channel '", link.spec.channel, "' has no next producer yet"));
+    }
+    absl::SleepFor(std::min(backoff.Next(), left));
+  }
+  absl::StatusOr<CollectedMemory> memory = RegisterAndCollect(link, deadline);
+  if (!memory.ok()) return memory.status();
+  const shm::ConsumerDescriptors descriptors = DescriptorsOf(*std::move(memory));
+  absl::Status followed = consumer.block->Follow(descriptors);
+  if (!absl::IsFailedPrecondition(followed)) return followed;
+  // Another process's segment, which knows nothing of this one: it is read from where a newcomer begins.
+  absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
+      shm::DataBlockConsumer::OpenSealed(descriptors, link.options);
+  if (!opened.ok()) return opened.status();
+  consumer.block = *std::move(opened);
+  return absl::OkStatus();
 }
 
 }  // namespace pylabhub

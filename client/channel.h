@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/block_memory_source.h"
 #include "client/broker_types.h"
 #include "client/messenger.h"
 #include "shm/channel_config.h"
@@ -58,25 +59,64 @@ class Registration {
   std::variant<ChannelClaim, ConsumerClaim> claim_;
 };
 
-// Channels of plain bytes, or of a schema that is known only at run time.
-struct ChannelProducer {
-  std::unique_ptr<shm::DataBlockProducer> block;
-  Registration registration;  // last: given up first
-};
-struct ChannelConsumer {
-  std::unique_ptr<shm::DataBlockConsumer> block;
-  Registration registration;  // last: given up first
+// How a channel's memory comes to its consumers.
+enum class MemoryChoice {
+  // Handed over where the Messenger's broker does that, and the producer asks for no folder and no group of its own; else named.
+  kAutomatic,
+  kNamed,
+  kHandedOver,
 };
 
-// Whether the channel's memory can be reached from here: its producer runs under this kernel, with this /dev/shm. True also
-// for one that does not say where it is.
+// What lends a channel's memory to its Messenger, until it is destroyed. Empty for a named channel.
+class MemoryLoan {
+ public:
+  MemoryLoan() = default;
+  explicit MemoryLoan(std::shared_ptr<BlockMemorySource> source) : source_(std::move(source)) {}
+  MemoryLoan(MemoryLoan&&) noexcept = default;
+  MemoryLoan& operator=(MemoryLoan&& other) noexcept {
+    if (this == &other) return *this;
+    End();
+    source_ = std::move(other.source_);
+    return *this;
+  }
+  ~MemoryLoan() { End(); }
+
+ private:
+  void End();
+  std::shared_ptr<BlockMemorySource> source_;
+};
+
+// How a consumer comes to the memory of the channel's next segment, where it is handed over. Empty for a named channel.
+struct HandOverLink {
+  Messenger* messenger = nullptr;
+  ConsumerSpec spec = {};
+  shm::ConsumerOptions options = {};
+};
+
+// Channels of plain bytes, or of a schema that is known only at run time.
+struct ChannelProducer {
+  std::unique_ptr<shm::DataBlockProducer> block = nullptr;
+  MemoryLoan loan = MemoryLoan();              // ends before the block
+  Registration registration = Registration();  // last: given up first
+};
+struct ChannelConsumer {
+  std::unique_ptr<shm::DataBlockConsumer> block = nullptr;
+  HandOverLink link = HandOverLink();
+  Registration registration = Registration();  // last: given up first
+
+  bool is_handed_over() const { return link.messenger != nullptr; }
+};
+
+// Whether the channel's memory can be reached from here: its producer runs under this kernel, and with this /dev/shm if the
+// memory is named. True also for one that does not say where it is.
 bool SharesMemoryWithThisProcess(const Channel& channel);
 
 // Creates the channel, and registers it where there is a Messenger. A broker that still holds a lease of this channel's former
 // producer, which has just been found dead on this host, is told to let the new one take over.
 absl::StatusOr<ChannelProducer> CreateChannel(const shm::ChannelConfig& config,
                                               Messenger* messenger = nullptr,
-                                              const shm::WaitOptions& wait = {});
+                                              const shm::WaitOptions& wait = {},
+                                              MemoryChoice memory = MemoryChoice::kAutomatic);
 
 // Waits at most `timeout` for the channel to appear, attaches to it, and registers as its consumer where there is a Messenger.
 // `options.open_timeout` is not used. A producer that closed after this consumer attached and before it could register leaves
@@ -89,24 +129,35 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
                                                Messenger* messenger = nullptr,
                                                shm::ConsumerOptions options = {});
 
+// After kProducerClosed or kProducerDead: waits at most `timeout` for the channel's next segment, and attaches to it, as
+// DataBlockConsumer::Follow does. Where memory is handed over, the broker says which it is and hands it over; a segment of another
+// producer process is attached to anew (`block` is another one then), where the options that the consumer was made with say.
+//
+// Errors: kDeadlineExceeded (no successor yet; call again), and those of ConnectChannel.
+absl::Status Follow(ChannelConsumer& consumer, absl::Duration timeout);
+
 // A shm::Producer<T> that a broker may know.
 template <typename T>
 class Producer : public shm::Producer<T> {
  public:
   // `config.schema` is T's, whatever the caller left there.
   static absl::StatusOr<Producer> Create(absl::string_view channel, Messenger* messenger = nullptr,
-                                         shm::ChannelConfig config = {}, const shm::WaitOptions& wait = {}) {
+                                         shm::ChannelConfig config = {}, const shm::WaitOptions& wait = {},
+                                         MemoryChoice memory = MemoryChoice::kAutomatic) {
     config.channel = std::string(channel);
     config.schema = shm::SchemaOf<T>();
-    absl::StatusOr<ChannelProducer> created = CreateChannel(config, messenger, wait);
+    absl::StatusOr<ChannelProducer> created = CreateChannel(config, messenger, wait, memory);
     if (!created.ok()) return created.status();
     return Producer(*std::move(created));
   }
 
  private:
   explicit Producer(ChannelProducer created)
-      : shm::Producer<T>(std::move(created.block)), registration_(std::move(created.registration)) {}
+      : shm::Producer<T>(std::move(created.block)),
+        loan_(std::move(created.loan)),
+        registration_(std::move(created.registration)) {}
 
+  MemoryLoan loan_;
   Registration registration_;
 };
 

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace pylabhub {
 namespace {
@@ -81,7 +82,8 @@ class ChannelHandle::State {
     schema_hash_ = shm::HashOf(producer.block->config().schema);
     producer_ = std::move(producer);
   }
-  void Take(ChannelConsumer consumer, bool follow) {
+  void Take(ChannelConsumer consumer, bool follow, int64_t producer_pid) {
+    producer_pid_ = producer_pid;
     schema_hash_ = consumer.block->schema_hash();
     consumer_ = std::move(consumer);
     follows_ = follow;
@@ -117,6 +119,7 @@ class ChannelHandle::State {
 
  private:
   void LookWhetherRemoteIsClosing();
+  bool MayHaveMovedOn(shm::SlotResult how);
   // OK: go on with Acquire.
   absl::Status AfterProducer(shm::SlotResult how, absl::Duration patience);
 
@@ -128,7 +131,9 @@ class ChannelHandle::State {
   EventListeners::Id listener_ = 0;
   shm::SchemaHash schema_hash_ = {};
   bool follows_ = false;
-  std::string host_;  // where there is no memory: the producer's
+  int64_t producer_pid_ = 0;  // of a consumer with a broker: as its producer sees itself
+  absl::Time closed_since_ = absl::InfiniteFuture();  // when the producer was first found to have closed
+  std::string host_;                                  // where there is no memory: the producer's
   ChannelProducer producer_;
   ChannelConsumer consumer_;
 };
@@ -198,8 +203,9 @@ absl::StatusOr<shm::ReadSlot> ChannelHandle::State::Receive(absl::Duration timeo
 }
 
 absl::Status ChannelHandle::State::AfterProducer(shm::SlotResult how, absl::Duration patience) {
-  if (follows_) {
-    const absl::Status followed = consumer_.block->Follow(patience);
+  if (follows_ || MayHaveMovedOn(how)) {
+    const absl::Status followed = Follow(consumer_, patience);
+    if (followed.ok()) closed_since_ = absl::InfiniteFuture();
     if (followed.ok() || absl::IsDeadlineExceeded(followed)) return absl::OkStatus();
     fate_->Close(followed);
   } else if (how == shm::SlotResult::kProducerClosed) {
@@ -208,6 +214,19 @@ absl::Status ChannelHandle::State::AfterProducer(shm::SlotResult how, absl::Dura
     fate_->Close(absl::NotFoundError(absl::StrCat("the producer of channel '", name_, "' died")));
   }
   return fate_->why();
+}
+
+// A producer of handed-over memory goes on in a fresh segment when somebody's right to it was revoked: it has not gone. The broker
+// knows that a moment later than the memory says that there is nothing more.
+bool ChannelHandle::State::MayHaveMovedOn(shm::SlotResult how) {
+  constexpr absl::Duration kGrace = absl::Seconds(2);
+  if (!consumer_.is_handed_over() || how != shm::SlotResult::kProducerClosed) return false;
+  closed_since_ = std::min(closed_since_, absl::Now());
+  const absl::StatusOr<Channel> now = messenger_->DiscoverProducer(name_, absl::ZeroDuration());
+  if (!now.ok()) return false;
+  if (now->spec.segment_id == consumer_.block->segment_id().bytes)
+    return absl::Now() < closed_since_ + kGrace;
+  return now->spec.process.pid == producer_pid_;
 }
 
 ChannelHandle::ChannelHandle()
@@ -265,7 +284,8 @@ absl::StatusOr<ChannelHandle> CreateChannel(absl::string_view name, ChannelPatte
   }
   // Listens before it registers, so that no loss is missed.
   auto state = std::make_unique<ChannelHandle::State>(std::string(name), pattern, true, messenger);
-  absl::StatusOr<ChannelProducer> producer = CreateChannel(options.config, messenger, options.wait);
+  absl::StatusOr<ChannelProducer> producer =
+      CreateChannel(options.config, messenger, options.wait, options.memory);
   if (!producer.ok()) return producer.status();
   state->Take(*std::move(producer));
   return ChannelHandle(std::move(state));
@@ -277,9 +297,11 @@ absl::StatusOr<ChannelHandle> ConnectChannel(absl::string_view name, ChannelPatt
   const std::string channel(name);
   auto state = std::make_unique<ChannelHandle::State>(channel, pattern, false, messenger);
   const auto start = std::chrono::steady_clock::now();
+  int64_t producer_pid = 0;
   if (messenger != nullptr) {
     const absl::StatusOr<Channel> found = messenger->DiscoverProducer(channel, timeout);
     if (!found.ok()) return found.status();
+    producer_pid = found->spec.process.pid;
     if (!SharesMemoryWithThisProcess(*found)) {
       const auto policy = found->spec.metadata.find("policy");
       const bool is_pipeline = policy != found->spec.metadata.end() && policy->second == "pipeline";
@@ -295,7 +317,7 @@ absl::StatusOr<ChannelHandle> ConnectChannel(absl::string_view name, ChannelPatt
   if (!consumer.ok()) return consumer.status();
   const bool is_pipeline = IsPipeline(consumer->block->config().policy);
   if (absl::Status status = CheckPattern(channel, pattern, is_pipeline); !status.ok()) return status;
-  state->Take(*std::move(consumer), options.follow);
+  state->Take(*std::move(consumer), options.follow, producer_pid);
   return ChannelHandle(std::move(state));
 }
 

@@ -70,6 +70,7 @@ struct CreateOptions {
   // always waits.)
   bool lossless = false;
   shm::WaitOptions wait = {};
+  MemoryChoice memory = MemoryChoice::kAutomatic;
 };
 
 struct ConnectChannelOptions {

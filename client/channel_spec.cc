@@ -23,13 +23,14 @@ SharedMemoryNames NamesOf(const shm::ChannelConfig& config, const shm::SegmentId
 
 }  // namespace
 
-ChannelSpec SpecOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id) {
+ChannelSpec SpecOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id, MemoryKind memory) {
   const bool latest = config.policy == shm::Policy::kLatestOnly;
   return {.name = config.channel,
           .schema_hash = shm::HashOf(config.schema),
           .schema_text = shm::CanonicalText(config.schema),
           .segment_id = segment_id.bytes,
-          .shared_memory = NamesOf(config, segment_id),
+          .memory = memory,
+          .shared_memory = memory == MemoryKind::kNamed ? NamesOf(config, segment_id) : SharedMemoryNames(),
           .metadata = {{"capacity_slots", absl::StrCat(config.capacity_slots)},
                        {"slot_bytes", absl::StrCat(config.slot_bytes)},
                        {"overflow", shm::IsLossless(config.policy) ? "block" : "overwrite"},

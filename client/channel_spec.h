@@ -11,7 +11,8 @@
 namespace pylabhub {
 
 // Without the process. `config` has its defaults filled in.
-ChannelSpec SpecOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id);
+ChannelSpec SpecOf(const shm::ChannelConfig& config, const shm::SegmentId& segment_id,
+                   MemoryKind memory = MemoryKind::kNamed);
 
 }  // namespace pylabhub
 

@@ -29,6 +29,11 @@ struct MessengerOptions {
   MessengerEventHook on_event = nullptr;
   LogHook log = nullptr;
   WatchScope watch = {};
+  // Memory that is handed over is for those alone whom the broker lets have it. Other processes of the same user could take it
+  // from this one through /proc, and read its memory, so the first time that it is used the process is made undumpable
+  // (PR_SET_DUMPABLE 0): no core dumps, no debugger of the same user. True leaves the process as it is, and whoever runs as the
+  // same user gets at its channels.
+  bool keep_dumpable = false;
   // How long a registration, or giving one up, may take, with what is tried again.
   absl::Duration call_timeout = absl::Seconds(5);
   // How long the destructor may take to give everything up.

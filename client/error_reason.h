@@ -23,11 +23,14 @@ namespace reason {
 inline constexpr absl::string_view kChannelNotFound = "CHANNEL_NOT_FOUND";
 inline constexpr absl::string_view kChannelNotReady = "CHANNEL_NOT_READY";
 inline constexpr absl::string_view kChannelHeld = "CHANNEL_HELD";
+inline constexpr absl::string_view kLimitExceeded = "LIMIT_EXCEEDED";
+inline constexpr absl::string_view kNotDeposited = "NOT_DEPOSITED";
 inline constexpr absl::string_view kNotRegistered = "NOT_REGISTERED";
 inline constexpr absl::string_view kRevisionCompacted = "REVISION_COMPACTED";
 inline constexpr absl::string_view kSchemaMismatch = "SCHEMA_MISMATCH";
 inline constexpr absl::string_view kShuttingDown = "SHUTTING_DOWN";
 inline constexpr absl::string_view kStaleEpoch = "STALE_EPOCH";
+inline constexpr absl::string_view kTicketInvalid = "TICKET_INVALID";
 inline constexpr absl::string_view kVersionUnsupported = "VERSION_UNSUPPORTED";
 inline constexpr absl::string_view kWatcherTooSlow = "WATCHER_TOO_SLOW";
 }  // namespace reason

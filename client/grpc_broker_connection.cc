@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/backoff.h"
 #include "client/error_reason.h"
+#include "client/hand_over_exchange.h"
 #include "client/session_id.h"
 #include "client/wire.h"
 #include "proto/schema/from_text.h"
@@ -271,6 +272,16 @@ class GrpcBrokerConnection : public BrokerConnection {
         Call(&v1::SchemaRegistry::Stub::CheckSchemaCompatibility, request, timeout, response);
     if (!status.ok()) return status;
     return FromWire(response);
+  }
+
+  absl::Status Deposit(const HandOver& hand_over, const pylabhub::Deposit& deposit,
+                       absl::Duration timeout) override {
+    return DepositMemory(hand_over, deposit, timeout);
+  }
+
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker,
+                                          absl::Duration timeout) override {
+    return CollectMemory(hand_over, onlooker, timeout);
   }
 
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override {

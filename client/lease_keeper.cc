@@ -96,6 +96,12 @@ LeaseKeeper::Beat LeaseKeeper::Hold(const ConsumerSpec& consumer, const Grant& g
   return HoldAny(consumer, grant);
 }
 
+void LeaseKeeper::Supersede(const ChannelSpec& channel) {
+  const std::lock_guard lock(mutex_);
+  table_.Supersede(channel, SteadyNow());
+  changed_.notify_all();
+}
+
 std::optional<uint64_t> LeaseKeeper::DropChannel(const std::string& name) {
   const std::lock_guard lock(mutex_);
   return table_.DropChannel(name);
@@ -201,11 +207,26 @@ void LeaseKeeper::SendHeartbeat(std::unique_lock<std::mutex>& lock) {
   last_ended_ = beat;
   const bool look = report.ok() && !looking_ && !held.claims.consumers.empty() && !stopping();
   looking_ = looking_ || look;
+  const bool has_tasks = report.ok() && !report->hand_over_tasks.empty() && !doing_tasks_ && !stopping() &&
+                         options_.on_hand_over_tasks != nullptr;
+  doing_tasks_ = doing_tasks_ || has_tasks;
   changed_.notify_all();
   lock.unlock();
   Tell(std::move(events));
+  if (has_tasks) PostTasks(report->hand_over_tasks);
   if (look) calls_.Add([this] { LookAtConsumedChannels(); });
   lock.lock();
+}
+
+void LeaseKeeper::PostTasks(std::vector<HandOverTask> tasks) {
+  calls_.Add([this, tasks = std::move(tasks)] {
+    {
+      const std::lock_guard lock(mutex_);
+      doing_tasks_ = false;
+      if (stopping()) return;
+    }
+    options_.on_hand_over_tasks(tasks);
+  });
 }
 
 void LeaseKeeper::Restore(const LeaseTable::Restoration& restoration) {
@@ -219,6 +240,12 @@ void LeaseKeeper::Restore(const LeaseTable::Restoration& restoration) {
   } else {
     grant = connection_.ConsumerRegister(options_.session_id, std::get<ConsumerSpec>(restoration.spec),
                                          options_.call_timeout);
+  }
+  // Before the heartbeat that makes it ready.
+  if (grant.ok() && grant->hand_over.has_value() && options_.on_restored != nullptr) {
+    if (const auto* channel = std::get_if<ChannelSpec>(&restoration.spec)) {
+      options_.on_restored(*channel, *grant->hand_over);
+    }
   }
   LeaseTable::Events events;
   {

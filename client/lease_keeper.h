@@ -47,6 +47,10 @@ class LeaseKeeper {
     // Whether a Watch stream tells of this channel, so that nobody needs to ask for it.
     std::function<bool(const std::string&)> is_watched;
     std::function<void(LeaseTable::Events)> on_events;
+    // A channel was registered again, and the broker asks for its memory; called in `calls`.
+    std::function<void(const ChannelSpec&, const HandOver&)> on_restored = nullptr;
+    // What a heartbeat's answer asks producers to do; called in `calls`.
+    std::function<void(const std::vector<HandOverTask>&)> on_hand_over_tasks = nullptr;
     LogHook log;
   };
 
@@ -68,6 +72,7 @@ class LeaseKeeper {
   Beat Hold(const ConsumerSpec& consumer, const Grant& grant);
 
   // See LeaseTable.
+  void Supersede(const ChannelSpec& channel);
   std::optional<uint64_t> DropChannel(const std::string& name);
   bool DropConsumer(const ConsumerClaim& consumer);
 
@@ -109,6 +114,7 @@ class LeaseKeeper {
   void PostRestorations(std::unique_lock<std::mutex>& lock);
   void Restore(const LeaseTable::Restoration& restoration);
   void LookAtConsumedChannels();
+  void PostTasks(std::vector<HandOverTask> tasks);
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
   void Tell(LeaseTable::Events events);
   void Learn(const LeaseTerms& terms);
@@ -133,7 +139,8 @@ class LeaseKeeper {
   absl::Time lease_end_time_ =
       absl::InfiniteFuture();  // at the earliest, from the last heartbeat that was answered
   Slack slack_;
-  bool looking_ = false;  // a look at the consumed channels is waiting in calls_
+  bool looking_ = false;      // a look at the consumed channels is waiting in calls_
+  bool doing_tasks_ = false;  // what an answer asked for is waiting in calls_
   bool run_ended_ = false;
 
   std::thread thread_;  // last: it uses the others

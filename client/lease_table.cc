@@ -88,6 +88,15 @@ void LeaseTable::Hold(const ConsumerSpec& consumer, uint64_t channel_epoch) {
           .spec = consumer, .epoch = channel_epoch, .generation = ++generation_, .backoff = NewBackoff()});
 }
 
+void LeaseTable::Supersede(const ChannelSpec& channel, absl::Time now) {
+  const auto found = channels_.find(channel.name);
+  if (found == channels_.end()) return;
+  found->second.spec = channel;
+  found->second.generation = ++generation_;
+  found->second.held = false;
+  found->second.restore_time = now;
+}
+
 std::optional<uint64_t> LeaseTable::DropChannel(const std::string& name) {
   const auto found = channels_.find(name);
   if (found == channels_.end()) return std::nullopt;

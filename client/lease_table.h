@@ -54,6 +54,10 @@ class LeaseTable {
   void Hold(const ChannelSpec& channel, uint64_t epoch);
   void Hold(const ConsumerSpec& consumer, uint64_t channel_epoch);
 
+  // The channel goes on in another segment: registers that as soon as it may, in place of the one that is held. Nothing if
+  // there is no such entry.
+  void Supersede(const ChannelSpec& channel, absl::Time now);
+
   // The entry's epoch (0 while it is lost), or nothing if there is no such entry.
   std::optional<uint64_t> DropChannel(const std::string& name);
   bool DropConsumer(const ConsumerClaim& consumer);

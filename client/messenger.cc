@@ -1,5 +1,7 @@
 #include "client/messenger.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -103,6 +105,12 @@ Messenger::Messenger(std::unique_ptr<MeteredConnection> connection, BrokerInfo b
                   .call_timeout = options_.call_timeout,
                   .is_watched = [this](const std::string& name) { return directory().Covers(name); },
                   .on_events = [this](LeaseTable::Events events) { Deliver(std::move(events)); },
+                  .on_restored =
+                      [this](const ChannelSpec& channel, const HandOver& hand_over) {
+                        const absl::Status status = DepositAll(channel, hand_over);
+                        if (!status.ok()) options_.log(absl::StrCat("could not deposit: ", status.message()));
+                      },
+                  .on_hand_over_tasks = [this](const std::vector<HandOverTask>& tasks) { DoTasks(tasks); },
                   .log = options_.log}),
       watcher_(*connection_,
                ChannelWatcher::Options{
@@ -190,22 +198,84 @@ absl::StatusOr<Grant> Messenger::Keep(const Spec& spec, absl::StatusOr<Grant> gr
   return grant;
 }
 
-std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec channel, OnHeld on_held) {
+std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec channel, OnHeld on_held,
+                                                               std::shared_ptr<MemorySource> memory) {
   if (channel.process.pid == 0) channel.process = ThisProcess();
-  return InTurn<absl::StatusOr<Grant>>([this, channel = std::move(channel), on_held] {
-    absl::StatusOr<Grant> grant =
-        connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
-    if (on_held == OnHeld::kTakeOver && IsHeld(grant.status())) {
-      grant = connection_->Register(session_id_, channel, /*force=*/true, options_.call_timeout);
+  return InTurn<absl::StatusOr<Grant>>(
+      [this, channel = std::move(channel), on_held, memory = std::move(memory)] {
+        absl::StatusOr<Grant> grant =
+            connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
+        if (on_held == OnHeld::kTakeOver && IsHeld(grant.status())) {
+          grant = connection_->Register(session_id_, channel, /*force=*/true, options_.call_timeout);
+        }
+        // Otherwise a broker that did carry it out would hold the name, pending, for as long as this session
+        // lives.
+        if (IsAmbiguous(grant.status()) && !keeper_.Keeps(channel.name)) {
+          (void)connection_->Deregister(session_id_, channel.name, 0,
+                                        std::min(options_.call_timeout, absl::Seconds(1)));
+        }
+        if (grant.ok() && grant->hand_over.has_value() && memory != nullptr) {
+          {
+            const std::lock_guard lock(memory_mutex_);
+            memory_[channel.name] = memory;
+          }
+          // Before the heartbeat that makes it ready: who finds the channel can collect its memory.
+          if (absl::Status status = DepositAll(channel, *grant->hand_over); !status.ok()) {
+            (void)connection_->Deregister(session_id_, channel.name, grant->channel.epoch,
+                                          std::min(options_.call_timeout, absl::Seconds(1)));
+            return absl::StatusOr<Grant>(status);
+          }
+        }
+        return Keep(channel, std::move(grant));
+      });
+}
+
+void Messenger::Supersede(ChannelSpec channel) {
+  if (channel.process.pid == 0) channel.process = ThisProcess();
+  keeper_.Supersede(channel);
+}
+
+void Messenger::ProtectProcess() const {
+  if (!options_.keep_dumpable) prctl(PR_SET_DUMPABLE, 0);
+}
+
+std::shared_ptr<MemorySource> Messenger::MemoryOf(const std::string& channel) {
+  const std::lock_guard lock(memory_mutex_);
+  const auto found = memory_.find(channel);
+  return found == memory_.end() ? nullptr : found->second;
+}
+
+absl::Status Messenger::DepositAll(const ChannelSpec& channel, const HandOver& hand_over) {
+  const std::shared_ptr<MemorySource> memory = MemoryOf(channel.name);
+  if (memory == nullptr) return absl::OkStatus();
+  const absl::StatusOr<Deposit> deposit = memory->All();
+  if (!deposit.ok()) return deposit.status();
+  // It has moved on again; that segment is registered next.
+  if (deposit->segment_id != channel.segment_id) return absl::OkStatus();
+  return connection_->Deposit(hand_over, *deposit, options_.call_timeout);
+}
+
+void Messenger::DoTasks(const std::vector<HandOverTask>& tasks) {
+  for (const HandOverTask& task : tasks) {
+    const std::shared_ptr<MemorySource> memory = MemoryOf(task.channel);
+    if (memory == nullptr) continue;
+    if (task.move_on) {
+      memory->MoveOn(task.segment_id, task.excepted_parts);
+      continue;
     }
-    // Otherwise a broker that did carry it out would hold the name, pending, for as long as this session
-    // lives.
-    if (IsAmbiguous(grant.status()) && !keeper_.Keeps(channel.name)) {
-      (void)connection_->Deregister(session_id_, channel.name, 0,
-                                    std::min(options_.call_timeout, absl::Seconds(1)));
+    if (!task.hand_over.has_value()) continue;
+    const absl::StatusOr<Deposit> deposit =
+        task.deposit_again ? memory->All() : memory->Renew(task.segment_id, task.retired_parts);
+    if (absl::IsNotFound(deposit.status()) || (deposit.ok() && deposit->segment_id != task.segment_id))
+      continue;
+    const absl::Status status = deposit.ok()
+                                    ? connection_->Deposit(*task.hand_over, *deposit, options_.call_timeout)
+                                    : deposit.status();
+    // The next heartbeat asks again.
+    if (!status.ok()) {
+      options_.log(absl::StrCat("could not deposit memory of '", task.channel, "': ", status.message()));
     }
-    return Keep(channel, std::move(grant));
-  });
+  }
 }
 
 std::future<absl::StatusOr<Grant>> Messenger::RegisterConsumer(ConsumerSpec consumer) {
@@ -219,6 +289,10 @@ std::future<absl::Status> Messenger::DeregisterProducer(std::string channel) {
   return InTurn<absl::Status>([this, channel = std::move(channel)] {
     // First of all, so that no heartbeat claims it from here on.
     const uint64_t epoch = keeper_.DropChannel(channel).value_or(0);
+    {
+      const std::lock_guard lock(memory_mutex_);
+      memory_.erase(channel);
+    }
     return Changed(channel, connection_->Deregister(session_id_, channel, epoch, options_.call_timeout));
   });
 }

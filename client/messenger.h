@@ -31,7 +31,9 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +46,7 @@
 #include "client/channel_watcher.h"
 #include "client/connect_options.h"
 #include "client/event_listeners.h"
+#include "client/handed_memory.h"
 #include "client/lease_keeper.h"
 #include "client/messenger_event.h"
 #include "client/messenger_metrics.h"
@@ -104,7 +107,30 @@ class Messenger {
   // is ready then, and can be discovered; only if the broker went away in between it is not yet. Registering
   // again what is registered changes nothing; with another segment_id it is the segment's successor, under a
   // new epoch.
-  std::future<absl::StatusOr<Grant>> RegisterProducer(ChannelSpec channel, OnHeld on_held = OnHeld::kFail);
+  //
+  // With `memory`, for a channel whose memory is handed over: it is deposited before the channel is ready, and whenever the
+  // broker asks for it (after a restart; when a consumer has left). It may be asked until DeregisterProducer's outcome.
+  std::future<absl::StatusOr<Grant>> RegisterProducer(ChannelSpec channel, OnHeld on_held = OnHeld::kFail,
+                                                      std::shared_ptr<MemorySource> memory = nullptr);
+
+  // A registered channel goes on in another segment: it is registered again with that, and its memory deposited, as soon as may
+  // be. Does not wait.
+  void Supersede(ChannelSpec channel);
+
+  // Whether the broker hands memory over, and whether this process may use that.
+  bool HandsOver() const { return !broker_info_.hand_over_socket_path.empty(); }
+
+  // Fetches the memory of a channel that RegisterConsumer granted with Grant::hand_over. Good once: to fetch it again, register
+  // again. On the caller's thread.
+  //
+  // Errors: NOT_DEPOSITED (its producer has not brought it yet), LIMIT_EXCEEDED (no place is free), TICKET_INVALID; and
+  //         kNotFound or kPermissionDenied without a reason: the broker's socket cannot be reached from here.
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker, absl::Duration timeout) {
+    return connection_->Collect(hand_over, onlooker, timeout);
+  }
+
+  // Before this process makes or gets memory that others must not: see MessengerOptions::keep_dumpable.
+  void ProtectProcess() const;
 
   // Registers a consumer of a channel that is ready, and keeps its lease.
   std::future<absl::StatusOr<Grant>> RegisterConsumer(ConsumerSpec consumer);
@@ -176,6 +202,9 @@ class Messenger {
   absl::StatusOr<Channel> AskFor(const std::string& channel, absl::Duration timeout, Consistency consistency);
   void GiveUp(const Claims& claims, absl::Time deadline);
   void Deliver(LeaseTable::Events events);
+  std::shared_ptr<MemorySource> MemoryOf(const std::string& channel);
+  absl::Status DepositAll(const ChannelSpec& channel, const HandOver& hand_over);
+  void DoTasks(const std::vector<HandOverTask>& tasks);
 
   const std::unique_ptr<MeteredConnection> connection_;
   const BrokerInfo broker_info_;
@@ -185,6 +214,8 @@ class Messenger {
   std::atomic<uint64_t> directory_hits_ = 0;
   std::atomic<uint64_t> directory_misses_ = 0;
   std::array<std::atomic<uint64_t>, kMessengerEventKinds> event_counts_ = {};
+  std::mutex memory_mutex_;
+  std::map<std::string, std::shared_ptr<MemorySource>> memory_;  // guarded by memory_mutex_
   EventListeners listeners_;
   SerialQueue events_;
   SerialQueue calls_;

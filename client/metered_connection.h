@@ -43,6 +43,14 @@ class MeteredConnection : public BrokerConnection {
   absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
                                                const std::string& schema_text,
                                                absl::Duration timeout) override;
+  absl::Status Deposit(const HandOver& hand_over, const pylabhub::Deposit& deposit,
+                       absl::Duration timeout) override {
+    return inner_->Deposit(hand_over, deposit, timeout);
+  }
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker,
+                                          absl::Duration timeout) override {
+    return inner_->Collect(hand_over, onlooker, timeout);
+  }
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override { return inner_->Watch(request); }
   void CancelCalls() override { inner_->CancelCalls(); }
 

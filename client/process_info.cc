@@ -43,4 +43,8 @@ bool SharesMemory(const ProcessInfo& a, const ProcessInfo& b) {
   return !a.boot_id.empty() && a.boot_id == b.boot_id && a.shm_device != 0 && a.shm_device == b.shm_device;
 }
 
+bool ShareKernel(const ProcessInfo& a, const ProcessInfo& b) {
+  return !a.boot_id.empty() && a.boot_id == b.boot_id;
+}
+
 }  // namespace pylabhub

@@ -13,6 +13,9 @@ ProcessInfo ThisProcess();
 // did not say.
 bool SharesMemory(const ProcessInfo& a, const ProcessInfo& b);
 
+// Whether two processes run under one kernel.
+bool ShareKernel(const ProcessInfo& a, const ProcessInfo& b);
+
 }  // namespace pylabhub
 
 #endif  // PYLABHUB_CLIENT_PROCESS_INFO_H_

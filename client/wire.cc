@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -59,8 +60,9 @@ ProcessInfo FromWire(const v1::ProcessInfo& from) {
           .program = from.program()};
 }
 
-void ToWire(const SharedMemoryNames& from, v1::SharedMemory& to) {
-  if (from.data_name.empty()) return;
+void ToWire(MemoryKind kind, const SharedMemoryNames& from, v1::SharedMemory& to) {
+  if (kind == MemoryKind::kHandedOver) to.set_kind(v1::SHARED_MEMORY_KIND_HANDED_OVER);
+  if (kind != MemoryKind::kNamed || from.data_name.empty()) return;
   to.set_kind(v1::SHARED_MEMORY_KIND_NAMED);
   to.set_data_name(from.data_name);
   to.set_control_name(from.control_name);
@@ -81,6 +83,37 @@ std::string SchemaFromWire(const Message& from) {
   return schema::CanonicalText(from.schema());
 }
 
+MemoryKind FromWire(v1::SharedMemoryKind kind) {
+  switch (kind) {
+    case v1::SHARED_MEMORY_KIND_UNSPECIFIED:
+    case v1::SHARED_MEMORY_KIND_NAMED:
+      return MemoryKind::kNamed;
+    case v1::SHARED_MEMORY_KIND_HANDED_OVER:
+      return MemoryKind::kHandedOver;
+    default:
+      return MemoryKind::kUnknown;
+  }
+}
+
+HandOver FromWire(const v1::HandOver& from) {
+  return {.socket_path = from.socket_path(), .ticket = from.ticket()};
+}
+
+template <typename Message>
+std::optional<HandOver> HandOverIn(const Message& message) {
+  return message.has_hand_over() ? std::optional(FromWire(message.hand_over())) : std::nullopt;
+}
+
+HandOverTask FromWire(const v1::HandOverTask& from) {
+  return {.channel = from.channel_name(),
+          .segment_id = BytesOf<SegmentIdBytes>(from.segment_id()),
+          .hand_over = HandOverIn(from),
+          .deposit_again = from.deposit_again(),
+          .retired_parts = {from.retired_parts().begin(), from.retired_parts().end()},
+          .move_on = from.move_on(),
+          .excepted_parts = {from.excepted_parts().begin(), from.excepted_parts().end()}};
+}
+
 // What is left of an enumeration value's name without what all of them begin with; a value that is not known as a number.
 std::string ShortName(const std::string& name, absl::string_view prefix, int number) {
   return name.empty() ? absl::StrCat("UNKNOWN_", number) : name.substr(prefix.size());
@@ -92,6 +125,7 @@ ChannelSpec FromWire(const v1::ChannelSpec& from) {
           .schema_version = from.schema_version(),
           .schema_text = SchemaFromWire(from),
           .segment_id = BytesOf<SegmentIdBytes>(from.segment_id()),
+          .memory = FromWire(from.shared_memory().kind()),
           .shared_memory = {.data_name = from.shared_memory().data_name(),
                             .control_name = from.shared_memory().control_name(),
                             .anchor_name = from.shared_memory().anchor_name()},
@@ -195,7 +229,7 @@ v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& cha
   spec.set_schema_version(channel.schema_version);
   SchemaToWire(channel.schema_text, [&] { return spec.mutable_schema(); });
   spec.set_segment_id(ToWire(channel.segment_id));
-  ToWire(channel.shared_memory, *spec.mutable_shared_memory());
+  ToWire(channel.memory, channel.shared_memory, *spec.mutable_shared_memory());
   ToWire(channel.process, *spec.mutable_process());
   spec.mutable_metadata()->insert(channel.metadata.begin(), channel.metadata.end());
   return request;
@@ -253,11 +287,13 @@ Channel FromWire(const v1::Channel& channel) {
 }
 
 Grant FromWire(const v1::RegisterResponse& response) {
-  return {.channel = FromWire(response.channel()), .terms = TermsOf(response)};
+  return {
+      .channel = FromWire(response.channel()), .terms = TermsOf(response), .hand_over = HandOverIn(response)};
 }
 
 Grant FromWire(const v1::ConsumerRegisterResponse& response) {
-  return {.channel = FromWire(response.channel()), .terms = TermsOf(response)};
+  return {
+      .channel = FromWire(response.channel()), .terms = TermsOf(response), .hand_over = HandOverIn(response)};
 }
 
 BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response) {
@@ -269,7 +305,8 @@ BrokerInfo FromWire(const v1::GetBrokerInfoResponse& response) {
       .broker_id = response.broker_id(),
       .terms = TermsOf(response),
       .caller_identity = response.caller_identity(),
-      .process = FromWire(response.process())};
+      .process = FromWire(response.process()),
+      .hand_over_socket_path = response.hand_over_socket_path()};
   if (response.has_caller_certificate_expire_time()) {
     info.caller_certificate_expire_time =
         absl::FromUnixSeconds(response.caller_certificate_expire_time().seconds());
@@ -337,6 +374,9 @@ HeartbeatReport FromWire(const v1::HeartbeatResponse& response) {
   for (const v1::ConsumerClaim& lost : session.lost_consumers()) {
     report.lost_consumers.push_back({.channel = lost.channel_name(), .consumer_id = lost.consumer_id()});
   }
+  for (const v1::HandOverTask& task : session.hand_over_tasks()) {
+    report.hand_over_tasks.push_back(FromWire(task));
+  }
   return report;
 }
 
@@ -345,6 +385,13 @@ absl::Status FromWire(const grpc::Status& from) {
   absl::Status status(static_cast<absl::StatusCode>(from.error_code()), from.error_message());
   google::rpc::Status details;
   if (details.ParseFromString(from.error_details())) AttachDetails(details, status);
+  return status;
+}
+
+absl::Status FromWire(const google::rpc::Status& from) {
+  if (from.code() == 0) return absl::OkStatus();
+  absl::Status status(static_cast<absl::StatusCode>(from.code()), from.message());
+  AttachDetails(from, status);
   return status;
 }
 

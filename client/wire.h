@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/broker_types.h"
+#include "proto/google/rpc/status.pb.h"
 #include "proto/pylabhub/v1/broker.grpc.pb.h"
 #include "proto/pylabhub/v1/schema_registry.grpc.pb.h"
 
@@ -35,6 +36,7 @@ HeartbeatReport FromWire(const v1::HeartbeatResponse& response);
 
 // With the reason, its metadata and the retry delay attached, where the broker sent google.rpc details.
 absl::Status FromWire(const grpc::Status& status);
+absl::Status FromWire(const google::rpc::Status& status);
 
 }  // namespace pylabhub
 

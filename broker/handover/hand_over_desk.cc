@@ -75,6 +75,12 @@ v1::HandedOverMemory ToProto(const Memory& memory) {
   return out;
 }
 
+prometheus::Counter& CounterOf(Metrics& metrics, absl::string_view method, absl::string_view result) {
+  return metrics.AddCounter("pylabhub_broker_hand_overs_total",
+                            "Hand-overs of shared memory, by method (Deposit, Collect) and result.",
+                            {{"method", std::string(method)}, {"result", std::string(result)}});
+}
+
 absl::Status CheckNoneTwice(const std::vector<Memory>& memories, const std::string& channel) {
   std::set<FileId> files;
   for (const Memory& memory : memories) {
@@ -99,6 +105,8 @@ HandOverDesk::HandOverDesk(Options options, Metrics& metrics)
                       absl::MutexLock lock(&mutex_);
                       return static_cast<double>(deposits_.descriptor_count());
                     });
+  // There from the beginning, so that a rate can be made of them.
+  for (const char* method : {"Deposit", "Collect"}) CounterOf(metrics, method, "OK");
 }
 
 bool HandOverDesk::Concerns(const ChannelView& channel) {
@@ -301,11 +309,7 @@ void HandOverDesk::Record(absl::string_view method, const absl::Status& status,
                           const handover::PeerCredentials& peer, const Audit& audit) {
   const auto details = DetailsOf(status);
   const std::string result = details.has_value() ? details->reason : absl::StatusCodeToString(status.code());
-  metrics_
-      .AddCounter("pylabhub_broker_hand_overs_total",
-                  "Hand-overs of shared memory, by method (Deposit, Collect) and result.",
-                  {{"method", std::string(method)}, {"result", result}})
-      .Increment();
+  CounterOf(metrics_, method, result).Increment();
   if (!options_.log) return;
   LogRecord record = {.level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning, .event = "hand_over"};
   record.fields = {

@@ -43,6 +43,7 @@ struct PublishOptions {
   absl::Duration timeout = absl::InfiniteDuration();
   std::string directory = "/dev/shm";
   BrokerOption broker;
+  MemoryChoice memory = MemoryChoice::kAutomatic;
 };
 
 absl::Status CheckOptions(const PublishOptions& options) {
@@ -176,7 +177,8 @@ ExitCode Publish(const PublishOptions& options) {
   const absl::StatusOr<BrokerLink> broker = BrokerLink::Connect(options.broker);
   if (!broker.ok()) return Fail(broker.status());
   WatchForInterrupts();
-  absl::StatusOr<ChannelProducer> channel = CreateChannel(ConfigFrom(options), broker->messenger());
+  absl::StatusOr<ChannelProducer> channel =
+      CreateChannel(ConfigFrom(options), broker->messenger(), {}, options.memory);
   if (!channel.ok()) return Fail(channel.status());
   return Publisher(*std::move(input), *std::move(channel), *broker, options).Run();
 }
@@ -213,6 +215,16 @@ void AddPublish(CLI::App& app, Action& chosen) {
   AddDuration(*verb, "--timeout", options->timeout, "Give up when consumers keep it waiting for so long");
   AddDirectory(*verb, options->directory);
   AddBroker(*verb, options->broker);
+  const std::map<std::string, MemoryChoice> memories = {{"automatic", MemoryChoice::kAutomatic},
+                                                        {"named", MemoryChoice::kNamed},
+                                                        {"handed-over", MemoryChoice::kHandedOver}};
+  verb->add_option(
+          "--memory", options->memory,
+          "How consumers come to the channel's memory: files in the folder, or from the broker's hands; "
+          "automatic: from the broker if it does that")
+      ->transform(CLI::CheckedTransformer(memories).description("automatic, named or handed-over"))
+      ->type_name("")
+      ->default_str("automatic");
   verb->callback([options, &chosen] { chosen = [options] { return Publish(*options); }; });
 }
 

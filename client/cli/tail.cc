@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/channel.h"
 #include "client/cli/broker_option.h"
 #include "client/cli/exit_code.h"
@@ -55,9 +56,8 @@ class Tail {
  public:
   Tail(ChannelConsumer channel, const TailOptions& options)
       : channel_(std::move(channel)),
-        consumer_(*channel_.block),
         options_(options),
-        printer_(ShapeOf(options), consumer_.schema()) {}
+        printer_(ShapeOf(options), channel_.block->schema()) {}
 
   ExitCode Run() {
     const ExitCode code = ShowSlots();
@@ -74,6 +74,10 @@ class Tail {
   ExitCode ShowSlots() {
     for (uint64_t shown = 0; options_.count == 0 || shown < options_.count; ++shown) {
       ReadSlot slot = AcquireSlot();
+      if (slot.result() == SlotResult::kProducerClosed && GoesOn()) {
+        --shown;
+        continue;
+      }
       if (!slot) return WhyNoSlot(slot.result());
       absl::Status status = printer_.Print(slot);
       if (absl::IsCancelled(status)) return kDone;
@@ -89,19 +93,34 @@ class Tail {
   }
 
   ReadSlot AcquireSlot() {
-    if (Interrupted()) return consumer_.Acquire(absl::ZeroDuration());
-    ReadSlot ready = consumer_.Acquire(absl::ZeroDuration());
+    if (Interrupted()) return channel_.block->Acquire(absl::ZeroDuration());
+    ReadSlot ready = channel_.block->Acquire(absl::ZeroDuration());
     if (ready || ready.result() != SlotResult::kTimeout) return ready;
     // What was held back is shown before a wait. If that fails, the next Print says so.
     printer_.Flush().IgnoreError();
     absl::Duration left = options_.timeout;
     while (true) {
       const absl::Duration slice = std::min(left, kInterruptSlice);
-      ReadSlot slot = consumer_.Acquire(slice);
+      ReadSlot slot = channel_.block->Acquire(slice);
       left -= slice;
       if (slot || slot.result() != SlotResult::kTimeout || left <= absl::ZeroDuration() || Interrupted())
         return slot;
     }
+  }
+
+  // Whether the producer has only moved on to fresh memory, since somebody lost the right to it; then that is shown next.
+  bool GoesOn() {
+    if (!channel_.is_handed_over()) return false;
+    constexpr absl::Duration kGrace = absl::Seconds(2);
+    constexpr absl::Duration kPause = absl::Milliseconds(20);
+    for (absl::Duration waited; waited < kGrace; waited += kPause) {
+      const absl::StatusOr<Channel> found =
+          channel_.link.messenger->DiscoverProducer(options_.channel, absl::ZeroDuration());
+      if (!found.ok() || Interrupted()) return false;
+      if (found->spec.segment_id != channel_.block->segment_id().bytes) return Follow(channel_, kGrace).ok();
+      absl::SleepFor(kPause);
+    }
+    return false;
   }
 
   ExitCode WhyNoSlot(SlotResult result) const {
@@ -121,7 +140,6 @@ class Tail {
   }
 
   ChannelConsumer channel_;
-  shm::DataBlockConsumer& consumer_;
   const TailOptions& options_;
   SlotPrinter printer_;
 };

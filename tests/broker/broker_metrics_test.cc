@@ -27,7 +27,8 @@ std::set<std::string> AllMatches(const std::string& text, const std::string& pat
 class BrokerMetricsTest : public WireTest {
  protected:
   BrokerMetricsTest()
-      : counted_(testing::StartTestBroker(*authority_, {.metrics_address = "127.0.0.1:0",
+      : counted_(testing::StartTestBroker(*authority_, {.hand_over = {.socket = folder_ / "s"},
+                                                        .metrics_address = "127.0.0.1:0",
                                                         .registry = {.lease_ttl = absl::Milliseconds(400)}})),
         client_(testing::ConnectWith(counted_->target(), authority_->Client("alice")), "session-of-alice") {}
 
@@ -39,6 +40,7 @@ class BrokerMetricsTest : public WireTest {
     EXPECT_THAT(Scrape(), HasSubstr("\n" + line + "\n"));
   }
 
+  const testing::TempFolder folder_{"/tmp"};
   const std::unique_ptr<EmbeddedBroker> counted_;
   WireClient client_;
 };

@@ -78,7 +78,7 @@ void RunConsumer(ChannelConsumer end) {
       held.emplace(end.block->Acquire(kPatience));
       Answer(*held ? "holding" : "nothing to hold");
     } else if (verb == "follow") {
-      Answer(Result("followed", end.block->Follow(kPatience)));
+      Answer(Result("followed", Follow(end, kPatience)));
     }
   });
 }

@@ -16,7 +16,8 @@ namespace pylabhub::testing {
 class LabBroker {
  public:
   // A short lease, so that heartbeats are frequent.
-  explicit LabBroker(absl::Duration lease_ttl = absl::Seconds(2)) {
+  explicit LabBroker(absl::Duration lease_ttl = absl::Seconds(2), broker::HandOverOptions hand_over = {}) {
+    options_.hand_over = std::move(hand_over);
     EXPECT_TRUE(tls::CreateCertificateSet(certificates_folder()).ok());
     options_.registry.lease_ttl = lease_ttl;
     Start();

@@ -134,7 +134,7 @@ class HandOverWireTest : public WireTest {
   }
   // A channel with that many parts, deposited and ready.
   std::string MakeDeposited(WireClient& producer, uint32_t parts) const {
-    const std::string name = FreshName();
+    std::string name = FreshName();
     EXPECT_EQ(Deposit(Whole(RegisterHandedOver(producer, name), parts)), "OK");
     EXPECT_EQ(ReasonOf(producer.Heartbeat()), "OK");
     return name;
