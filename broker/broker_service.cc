@@ -147,10 +147,10 @@ absl::StatusOr<ChannelView> BrokerService::RegisterWithSchema(const v1::Register
   };
   auto registered = RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);
   const auto refusal = DetailsOf(registered.status());
-  const bool is_in_the_way =
-      refusal.has_value() && (refusal->reason == ReasonName(Reason::kChannelHeld) ||
-                              refusal->reason == ReasonName(Reason::kSchemaMismatch));
-  if (!is_in_the_way || hand_over_ == nullptr || !hand_over_->ProducerIsGone(stated.name())) return registered;
+  const bool is_in_the_way = refusal.has_value() && (refusal->reason == ReasonName(Reason::kChannelHeld) ||
+                                                     refusal->reason == ReasonName(Reason::kSchemaMismatch));
+  if (!is_in_the_way || hand_over_ == nullptr || !hand_over_->ProducerIsGone(stated.name()))
+    return registered;
   // Who died is not waited for until its lease ends. Of another identity it is, as ever.
   force = true;
   auto taken_over = RunIfAllowed(rights, policy::Action::kRegister, caller, stated.name(), apply);

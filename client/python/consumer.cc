@@ -203,8 +203,10 @@ void Consumer::WaitForZone(uint64_t after_version, std::optional<double> timeout
 
 bool Consumer::FollowInSlices(absl::Duration timeout) {
   absl::Status status;
+  // Another producer's handed-over segment is attached to anew: what waits on the former end ends before it.
+  if (end_.is_handed_over()) wait_set_.reset();
   WaitInSlices(occupancy_, timeout, [&](absl::Duration slice) {
-    status = end_.block->Follow(slice);
+    status = pylabhub::Follow(end_, slice);
     return !absl::IsDeadlineExceeded(status);
   });
   CloseIfAsked();

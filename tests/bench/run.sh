@@ -9,7 +9,7 @@
 #   --check         exit with 1 if one of the targets, which the table shows, is missed
 #   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
 #                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync. access: what a decision of the
-#                   policy costs. These two take no other option.
+#                   policy costs, and what handing memory over. These two take no other option.
 #                   python: channels from Python beside C++; takes --rounds, --seconds and --check
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
@@ -53,8 +53,9 @@ if [ "$suite" = store ]; then
   exec bazel-bin/tests/bench/store/store_bench
 fi
 if [ "$suite" = access ]; then
-  bazel build --config=opt //tests/bench/access:policy_bench >&2
+  bazel build --config=opt //tests/bench/access:policy_bench //tests/bench/access:hand_over_bench >&2
   bazel-bin/tests/bench/access/policy_bench
+  bazel-bin/tests/bench/access/hand_over_bench
   exit
 fi
 if [ "$suite" = python ]; then

@@ -59,9 +59,9 @@ TEST(ConfigFileTest, TheExampleSaysEveryFieldAndItsDefault) {
   read.hand_over_mode = 0;
   read.hand_over_descriptors = read.hand_over_descriptors_per_identity = 1;
   read.limits = {.max_channels = 1, .max_call_burst_per_identity = 1};
-  for (std::string* text :
-       {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert, &read.server_key,
-        &read.ca, &read.revocations, &read.crl, &read.metrics_address, &read.policy, &read.hand_over_socket}) {
+  for (std::string* text : {&read.address, &read.store, &read.port_file, &read.unix_socket, &read.server_cert,
+                            &read.server_key, &read.ca, &read.revocations, &read.crl, &read.metrics_address,
+                            &read.policy, &read.hand_over_socket}) {
     *text = "other";
   }
   ASSERT_TRUE(ReadConfig(ExampleText(), "example", read).ok()) << VerdictOn(ExampleText());
