@@ -59,7 +59,7 @@ std::string PemOf(X509* certificate) {
 }
 
 // Why OpenSSL does not trust the certificate; X509_V_OK if it does.
-int Verify(X509* certificate, STACK_OF(X509) * chain, const std::string& ca_pem) {
+int Verify(X509* certificate, STACK_OF(X509) * chain, const std::string& ca_pem, int purpose) {
   const StorePtr store(X509_STORE_new());
   const tls::BioPtr reader = tls::ReaderOf(ca_pem);
   while (const tls::X509Ptr authority =
@@ -69,7 +69,7 @@ int Verify(X509* certificate, STACK_OF(X509) * chain, const std::string& ca_pem)
   ERR_clear_error();
   const StoreContextPtr context(X509_STORE_CTX_new());
   X509_STORE_CTX_init(context.get(), store.get(), certificate, chain);
-  X509_STORE_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_SERVER);
+  X509_STORE_CTX_set_purpose(context.get(), purpose);
   return X509_verify_cert(context.get()) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(context.get());
 }
 
@@ -209,8 +209,8 @@ bool Probe::CheckServer() {
   }
   if (!CheckServerDates(*server)) return false;
   if (files_.has_value()) {
-    const int error =
-        Verify(certificate.get(), SSL_get_peer_cert_chain(ssl_.get()), files_->ca_certificate_pem);
+    const int error = Verify(certificate.get(), SSL_get_peer_cert_chain(ssl_.get()),
+                             files_->ca_certificate_pem, X509_PURPOSE_SSL_SERVER);
     if (error != X509_V_OK) {
       return Bad(
           kStep, kServerNotTrusted, "wrong_ca",
@@ -279,6 +279,12 @@ bool Probe::ReadFailed(int result) {
                "this is no gRPC server");
   }
   if (!files_.has_value()) return OwnCertificateRefused(SSL_AD_CERTIFICATE_REQUIRED);
+  // A gRPC server closes without an alert; with one CA for both sides, as here, the client can find out by itself.
+  const tls::X509Ptr own(SSL_get_certificate(ssl_.get()));
+  X509_up_ref(own.get());
+  if (Verify(own.get(), nullptr, files_->ca_certificate_pem, X509_PURPOSE_SSL_CLIENT) != X509_V_OK) {
+    return OwnCertificateRefused(SSL_AD_UNKNOWN_CA);
+  }
   return Bad("client certificate", kOwnCertificateBad, "closed",
              "the broker closes the connection after the handshake, without a word",
              "it does not trust the client's certificate, or is shutting down: see its log");
