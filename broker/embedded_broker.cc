@@ -273,6 +273,10 @@ class GrpcBroker final : public EmbeddedBroker {
     return options_.policy_file.empty() ? absl::OkStatus() : policy_keeper_.Reload();
   }
 
+  void AskDirectory() override {
+    directory_.Run([](const ChannelRegistry&, absl::Time) { return 0; });
+  }
+
   void Stop() override {
     std::call_once(stopped_, [this] {
       // First: gRPC would lose a connection that is handed over while it shuts down.

@@ -112,6 +112,9 @@ class EmbeddedBroker {
   //   kFailedPrecondition  the file is no good: a line for each problem. What stood before stands
   virtual absl::Status ReloadPolicy() = 0;
 
+  // Returns as soon as the directory has answered a question, which takes microseconds unless it is stuck: for a watchdog.
+  virtual void AskDirectory() = 0;
+
   // Nobody can connect any more, health says NOT_SERVING, new calls are refused, calls in progress finish or are cancelled after
   // shutdown_grace. Idempotent; the destructor does it too.
   virtual void Stop() = 0;

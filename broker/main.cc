@@ -5,9 +5,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -20,6 +22,7 @@
 #include "broker/log.h"
 #include "broker/process_guard.h"
 #include "broker/server_certificates.h"
+#include "broker/service_manager.h"
 #include "broker/store_command.h"
 #include "proto/tls/private_file.h"
 
@@ -118,19 +121,42 @@ absl::StatusOr<std::unique_ptr<EmbeddedBroker>> Start(const Settings& settings, 
        .log = log});
 }
 
-// Waits for a signal that ends the process; serves SIGHUP meanwhile.
-int AwaitEnd(const sigset_t& signals, EmbeddedBroker& broker) {
+// The next of `signals`; 0 if there is none within `timeout`.
+int AwaitSignal(const sigset_t& signals, std::optional<absl::Duration> timeout) {
   while (true) {
-    int signal_number = 0;
-    sigwait(&signals, &signal_number);
-    if (signal_number != SIGHUP) return signal_number;
-    // It says itself in the log what is wrong.
-    broker.Reload().IgnoreError();
+    const timespec wait = absl::ToTimespec(timeout.value_or(absl::ZeroDuration()));
+    const int signal_number =
+        timeout.has_value() ? sigtimedwait(&signals, nullptr, &wait) : sigwaitinfo(&signals, nullptr);
+    if (signal_number > 0) return signal_number;
+    if (errno == EAGAIN) return 0;
+  }
+}
+
+// Serves until it is told to end: the signal that said so. Takes over what its files say at SIGHUP, and shows `manager` that
+// it lives by asking the directory: a broker whose directory is stuck is not shown alive.
+int AwaitEnd(const sigset_t& signals, EmbeddedBroker& broker, const ServiceManager& manager) {
+  const std::string status = absl::StrCat("listening on ", broker.target());
+  manager.Ready(status);
+  while (true) {
+    const int signal_number = AwaitSignal(signals, manager.alive_interval());
+    if (signal_number == 0) {
+      broker.AskDirectory();
+      manager.Alive();
+    } else if (signal_number == SIGHUP) {
+      manager.Reloading();
+      // It says itself in the log what is wrong.
+      broker.Reload().IgnoreError();
+      manager.Ready(status);
+    } else {
+      manager.Stopping();
+      return signal_number;
+    }
   }
 }
 
 int Run(const Settings& settings) {
   const sigset_t signals = BlockSignals();
+  const ServiceManager manager = ServiceManager::TakeFromEnvironment();
   // Debian's Abseil looks for deadlocks at every lock, which costs 3% of the CPU.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   static const LogHook log = MakeStderrLog(settings.log_level, settings.log_format);
@@ -160,7 +186,7 @@ int Run(const Settings& settings) {
   log(started);
   std::cout << "listening on " << (*broker)->target() << std::endl;
 
-  const int signal_number = AwaitEnd(signals, **broker);
+  const int signal_number = AwaitEnd(signals, **broker, manager);
   log({LogLevel::kInfo, "stopping", {{"signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"}}});
   // Whatever happens now, the process ends: SIGALRM kills it.
   alarm(static_cast<unsigned>(

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 absl::Status MakeStateFolder(const std::string& folder) {
   std::error_code error;
-  fs::create_directories(fs::path(folder).parent_path(), error);
+  fs::create_directories(fs::absolute(folder).lexically_normal().parent_path(), error);
   if (error) {
     return absl::FailedPreconditionError(absl::StrCat("cannot make the folder above ", folder, ": ",
                                                       error.message(), "; choose another with --state-dir"));

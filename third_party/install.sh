@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that pylabhub builds and tests with. Says what it installs; does nothing when all is there.
 #
-#   third_party/install.sh [build] [bench] [check]     default: build
+#   third_party/install.sh [build] [bench] [check] [container]     default: build
 #
 #   build  compiler, Bazel and the libraries
 #   bench  the peers that tests/bench measures
 #   check  formatters, analysers and fuzzers
+#   container  what deploy/container.sh builds and runs images with
 set -euo pipefail
 
 packages_of() {
@@ -17,9 +18,10 @@ packages_of() {
         prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc pybind11-dev python3-dev python3-numpy
       ;;
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
+    container) echo buildah catatonit debootstrap podman runc ;;
     check) echo clang clang-format clang-tidy libclang-rt-dev spin ;;
     *)
-      echo "third_party/install.sh: unknown group '$1'; use build, bench or check" >&2
+      echo "third_party/install.sh: unknown group '$1'; use build, bench, check or container" >&2
       exit 2
       ;;
   esac

@@ -11,6 +11,7 @@
 #include "proto/tls/certificate_set.h"
 #include "proto/tls/revocation_file.h"
 #include "tests/broker/http_get.h"
+#include "tests/broker/notify_socket.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/program.h"
 #include "tests/support/temp_folder.h"
@@ -130,6 +131,31 @@ TEST(MainTest, HealthSaysWhetherABrokerServesAndWhyNot) {
   EXPECT_THAT(gone.errors(), HasSubstr("error: " + target));
   Program nonsense({kBroker, "health", "--sert=x"});
   EXPECT_EQ(nonsense.Wait(), 2);
+}
+
+TEST(MainTest, AServiceManagerIsToldOfStartLifeReloadAndEnd) {
+  const TempFolder folder("/tmp");
+  const testing::NotifySocket manager(folder / "notify");
+  setenv("NOTIFY_SOCKET", (folder / "notify").c_str(), 1);
+  setenv("WATCHDOG_USEC", "100000", 1);
+  Program broker({kBroker, "--port=0", "--state-dir=" + (folder / "state")});
+  unsetenv("NOTIFY_SOCKET");
+  unsetenv("WATCHDOG_USEC");
+  EXPECT_EQ(manager.Read(), "READY=1\nSTATUS=" + broker.ReadLine());
+  EXPECT_EQ(manager.Read(), "WATCHDOG=1");
+  EXPECT_EQ(manager.Read(), "WATCHDOG=1");
+
+  const auto next_but_alive = [&] {
+    std::string told = manager.Read();
+    while (told == "WATCHDOG=1") told = manager.Read();
+    return told;
+  };
+  broker.Signal(SIGHUP);
+  EXPECT_THAT(next_but_alive(), ::testing::StartsWith("RELOADING=1\nMONOTONIC_USEC="));
+  EXPECT_THAT(next_but_alive(), ::testing::StartsWith("READY=1\n"));
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(next_but_alive(), "STOPPING=1");
+  EXPECT_EQ(broker.Wait(), 0);
 }
 
 TEST(MainTest, GivenCertificatesAreUsedAndNoneAreMade) {
