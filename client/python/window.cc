@@ -16,6 +16,8 @@ std::optional<Window> Window::Over(const std::byte* memory, size_t bytes) {
   // An old size of 0 asks for a second mapping of shared pages, and leaves the first.
   void* const pages = mremap(const_cast<std::byte*>(memory) - offset, 0, page_bytes, MREMAP_MAYMOVE);
   if (pages == MAP_FAILED) return std::nullopt;
+  // A child of fork() has the arrays, so it must have what they look at: the channel's own mappings stay with the parent.
+  madvise(pages, page_bytes, MADV_DOFORK);
   return Window(static_cast<std::byte*>(pages), page_bytes, offset, bytes);
 }
 
