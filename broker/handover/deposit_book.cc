@@ -128,8 +128,8 @@ absl::Status DepositBook::DepositAll(const std::string& name, Channel& channel,
     Keep(channel, next->second.descriptor, handover::Descriptor());
     next = channel.parts.erase(next);
   }
-  for (const auto& [consumer, part] : channel.places) {
-    const auto found = channel.parts.find(part);
+  for (const auto& [consumer, place] : channel.places) {
+    const auto found = channel.parts.find(place.part);
     if (found == channel.parts.end() || !found->second.group.empty()) continue;
     if (found->second.state == PartState::kFree) {
       found->second.state = PartState::kReserved;
@@ -161,7 +161,8 @@ void DepositBook::Put(Channel& channel, Memory memory, bool all) {
 
 absl::StatusOr<DepositBook::Collected> DepositBook::Collect(absl::string_view name,
                                                             const ConsumerKey& consumer,
-                                                            const std::string& group, bool onlooker) {
+                                                            const std::string& group, bool onlooker,
+                                                            uint64_t revision) {
   Channel* channel = Find(name);
   if (channel == nullptr || !channel->is_deposited()) {
     return Refuse(Reason::kNotDeposited,
@@ -185,8 +186,8 @@ absl::StatusOr<DepositBook::Collected> DepositBook::Collect(absl::string_view na
                   {{"limit", "descriptors"}}, retry_delay_);
   }
   const auto place = channel->places.find(consumer);
-  if (place != channel->places.end() && place->second != *index) Retire(*channel, place->second);
-  channel->places[consumer] = *index;
+  if (place != channel->places.end() && place->second.part != *index) Retire(*channel, place->second.part);
+  channel->places[consumer] = {.part = *index, .revision = revision};
   if (part.group.empty()) {
     part.state = PartState::kGiven;
     part.owner = consumer;
@@ -210,10 +211,10 @@ absl::StatusOr<uint32_t> DepositBook::Choose(const std::string& name, Channel& c
   };
   const auto place = channel.places.find(consumer);
   if (place != channel.places.end()) {
-    const auto own = channel.parts.find(place->second);
+    const auto own = channel.parts.find(place->second.part);
     if (own != channel.parts.end() && own->second.state == PartState::kReserved &&
         own->second.owner == consumer) {
-      return place->second;
+      return place->second.part;
     }
   }
   // A consumer that loses what it collected, again and again, would use up everybody's places.
@@ -245,7 +246,8 @@ absl::StatusOr<uint32_t> DepositBook::ChooseOfGroup(const std::string& name, con
                                              : absl::StrCat("the groups ", absl::StrJoin(groups, ", ")))}});
 }
 
-void DepositBook::Leave(absl::string_view name, const ConsumerKey& consumer, bool revoked) {
+void DepositBook::Leave(absl::string_view name, const ConsumerKey& consumer, bool revoked,
+                        uint64_t revision) {
   Channel* channel = Find(name);
   if (channel == nullptr) return;
   const auto place = channel->places.find(consumer);
@@ -257,7 +259,8 @@ void DepositBook::Leave(absl::string_view name, const ConsumerKey& consumer, boo
     channel->move_on = channel->move_on || (may_have_one && revoked);
     return;
   }
-  const uint32_t index = place->second;
+  if (revision <= place->second.revision) return;
+  const uint32_t index = place->second.part;
   channel->places.erase(place);
   const auto found = channel->parts.find(index);
   if (found == channel->parts.end()) return;
@@ -292,7 +295,7 @@ std::optional<uint32_t> DepositBook::PartOf(absl::string_view name, const Consum
   const Channel* channel = Find(name);
   if (channel == nullptr) return std::nullopt;
   const auto place = channel->places.find(consumer);
-  return place == channel->places.end() ? std::nullopt : std::optional(place->second);
+  return place == channel->places.end() ? std::nullopt : std::optional(place->second.part);
 }
 
 handover::Descriptor DepositBook::DuplicateData(absl::string_view name) const {
@@ -304,7 +307,9 @@ handover::Descriptor DepositBook::DuplicateData(absl::string_view name) const {
 void DepositBook::RestorePlace(absl::string_view name, const std::string& segment_id,
                                const ConsumerKey& consumer, uint32_t part) {
   Channel* channel = Find(name);
-  if (channel != nullptr && channel->segment_id == segment_id) channel->places.emplace(consumer, part);
+  if (channel != nullptr && channel->segment_id == segment_id) {
+    channel->places.emplace(consumer, Place{.part = part});
+  }
 }
 
 absl::Status DepositBook::CheckRoom(const Channel& channel, size_t more) const {

@@ -19,6 +19,7 @@
 #define PYLABHUB_BROKER_HANDOVER_DEPOSIT_BOOK_H_
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -69,17 +70,20 @@ class DepositBook {
     std::string segment_id = {};
     std::vector<Memory> memories = {};  // data, bell, part
   };
-  // What a consumer attaches to. It has the part from now on, also if it collects again: then another one.
+  // What a consumer attaches to. It has the part from now on, also if it collects again: then another one. `revision` is the
+  // channel's, with this consumer registered.
   //
   // Errors:
   //   NOT_DEPOSITED    the producer has not brought it
   //   LIMIT_EXCEEDED   no part is left (`hand_over_places`), or no descriptor
   //   INVALID_REQUEST  no such group; or there are several, and the consumer names none
   absl::StatusOr<Collected> Collect(absl::string_view channel, const ConsumerKey& consumer,
-                                    const std::string& group, bool onlooker);
+                                    const std::string& group, bool onlooker, uint64_t revision = 0);
 
-  // The consumer is none any more. If its right was revoked, the producer is to move on.
-  void Leave(absl::string_view channel, const ConsumerKey& consumer, bool revoked);
+  // The consumer is none any more, as of this revision of the channel. If its right was revoked, the producer is to move on. Told
+  // late, when the same consumer has registered and collected again, it changes nothing.
+  void Leave(absl::string_view channel, const ConsumerKey& consumer, bool revoked,
+             uint64_t revision = std::numeric_limits<uint64_t>::max());
 
   // What the channel's producer has to do.
   struct Task {
@@ -115,6 +119,10 @@ class DepositBook {
     ConsumerKey owner = {};  // of kReserved, kGiven, and of kRetired the last one
     handover::Descriptor descriptor = handover::Descriptor();
   };
+  struct Place {
+    uint32_t part = 0;
+    uint64_t revision = 0;  // of the channel, when it was collected
+  };
   struct Channel {
     std::string segment_id = {};
     uint64_t epoch = 0;
@@ -123,7 +131,7 @@ class DepositBook {
     Memory bell = {.role = MemoryRole::kBell};
     std::map<uint32_t, Part> parts = {};
     // Which part a consumer has in this segment, or had in the one before.
-    std::map<ConsumerKey, uint32_t> places = {};
+    std::map<ConsumerKey, Place> places = {};
     bool lacks_some = false;
     bool move_on = false;
     std::set<uint32_t> excepted_parts = {};

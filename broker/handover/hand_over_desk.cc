@@ -291,8 +291,9 @@ absl::Status HandOverDesk::Collect(const v1::CollectRequest& request, const hand
   if (!holding.ok()) return holding.status();
   audit.holding = *std::move(holding);
   absl::MutexLock lock(&mutex_);
-  absl::StatusOr<DepositBook::Collected> collected = deposits_.Collect(
-      scope->channel, {scope->session_id, scope->consumer_id}, audit.holding.group, request.onlooker());
+  absl::StatusOr<DepositBook::Collected> collected =
+      deposits_.Collect(scope->channel, {scope->session_id, scope->consumer_id}, audit.holding.group,
+                        request.onlooker(), audit.holding.channel.revision);
   if (!collected.ok()) return collected.status();
   tickets_.Use(request.ticket(), peer.uid);
   v1::Collected& out = *reply.message.mutable_collected();

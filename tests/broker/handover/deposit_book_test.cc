@@ -108,6 +108,17 @@ TEST_F(DepositBookTest, WhoCollectsAgainGetsAnotherPartOnce) {
   EXPECT_EQ(Collect(kBob), "part 2");
 }
 
+TEST_F(DepositBookTest, ALeavingThatIsToldLateTakesNothingFromWhoCameBack) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
+  ASSERT_TRUE(book_.Collect("camera", kAnn, "", /*onlooker=*/false, /*revision=*/12).ok());
+  book_.Leave("camera", kAnn, /*revoked=*/true, /*revision=*/10);
+  EXPECT_TRUE(Task().empty());
+  EXPECT_EQ(book_.PartOf("camera", kAnn), 0u);
+  book_.Leave("camera", kAnn, /*revoked=*/false, /*revision=*/13);
+  EXPECT_THAT(Task().retired_parts, ElementsAre(0));
+}
+
 TEST_F(DepositBookTest, AMemberOfAGroupGetsItsGroupsPartAndAnOnlookerItsOwn) {
   Open('1', 5);
   ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0, "x"), Part(1, "y"), Part(2)))), "OK");
