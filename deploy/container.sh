@@ -86,7 +86,7 @@ build_image() {
   # The build's cache is the machine's own, where there is one: it holds results by what went into them.
   local cache=${HOME:-/root}/.cache/pylabhub-bazel
   mkdir -p "$cache"
-  podman build --format docker --network=host --build-arg BASE="$base" --volume "$cache:/root/.cache/pylabhub-bazel" \
+  podman build --format docker --ignorefile deploy/Containerfile.dockerignore --network=host --build-arg BASE="$base" --volume "$cache:/root/.cache/pylabhub-bazel" \
     --target "$1" -t "localhost/pylabhub-$1" -f deploy/Containerfile . >"$work/build.log" 2>&1 || {
     tail -40 "$work/build.log" >&2
     fail "podman build failed; the end of its log is above"
