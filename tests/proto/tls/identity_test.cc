@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/tls/issue.h"
 
