@@ -202,7 +202,13 @@ std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec chann
                                                                std::shared_ptr<MemorySource> memory) {
   if (channel.process.pid == 0) channel.process = ThisProcess();
   return InTurn<absl::StatusOr<Grant>>(
-      [this, channel = std::move(channel), on_held, memory = std::move(memory)] {
+      [this, channel = std::move(channel), on_held, memory = std::move(memory)]() -> absl::StatusOr<Grant> {
+        // Two handles of one process: to the broker, who knows sessions, the second would be the first one's successor. A
+        // channel with a name is refused by its anchor before it comes here.
+        if (memory != nullptr && keeper_.Keeps(channel.name)) {
+          return absl::AlreadyExistsError(absl::StrCat(
+              "channel '", channel.name, "' has a producer in this process already; close that first"));
+        }
         absl::StatusOr<Grant> grant =
             connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
         if (on_held == OnHeld::kTakeOver && IsHeld(grant.status())) {
@@ -223,7 +229,7 @@ std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec chann
           if (absl::Status status = DepositAll(channel, *grant->hand_over); !status.ok()) {
             (void)connection_->Deregister(session_id_, channel.name, grant->channel.epoch,
                                           std::min(options_.call_timeout, absl::Seconds(1)));
-            return absl::StatusOr<Grant>(status);
+            return status;
           }
         }
         return Keep(channel, std::move(grant));

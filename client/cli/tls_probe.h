@@ -13,11 +13,11 @@ namespace pylabhub::cli {
 
 struct TlsProbeOptions {
   // "host:port", "[::1]:port" or "unix:/path"; without a port 5570.
-  std::string address;
+  std::string address = {};
   // With ca.pem, client.pem and client.key; empty: only what can be seen without.
-  std::string certificates_folder;
+  std::string certificates_folder = {};
   // That the broker's certificate must be good for, where it is not the host of `address`.
-  std::string server_name;
+  std::string server_name = {};
   absl::Duration timeout = absl::Seconds(5);  // of each step
 };
 
