@@ -7,8 +7,9 @@
 # this machine's apt is set to, and builds localhost/pylabhub-broker, localhost/pylabhub-tool and localhost/pylabhub-peers
 # (deploy/Containerfile). Needs root, for debootstrap.
 #
-# With --test it then runs them, hardened: a broker in one container, a producer and a consumer in two others that share
-# /dev/shm and talk to the broker over mutual TLS. It looks at what the broker's health check says, and ends with
+# With --test it then runs them, hardened: a broker in one container, a producer and a consumer in two others. First these have
+# nothing in common but the folder of the broker's hand-over socket; then a broker that hands nothing over, and a shared /dev/shm.
+# It looks at what the broker's health check says, and ends with
 #
 #   container: image_mb=N received=N lost=0
 #
@@ -100,10 +101,10 @@ hardened=(--network=host --read-only --cap-drop=all --security-opt no-new-privil
 # The number that a line of JSON has for a key.
 number() { sed -n "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p" "$2" | tail -1; }
 
+# start_broker OPTION...
 start_broker() {
-  say "broker"
-  podman run -d --name "broker-$id" "${hardened[@]}" --volume "state-$id:/state" localhost/pylabhub-broker \
-    --address=127.0.0.1 --port=0 --port-file=/state/port >/dev/null
+  podman run -d --name "broker-$id" "${hardened[@]}" --volume "state-$id:/state" --volume "$run:/run/pylabhub" \
+    localhost/pylabhub-broker --address=127.0.0.1 --port=0 --port-file=/state/port "$@" >/dev/null
   state=$(podman volume inspect --format '{{.Mountpoint}}' "state-$id")
   until [ -s "$state/port" ]; do
     [ "$(podman inspect --format '{{.State.Running}}' "broker-$id")" = true ] ||
@@ -114,25 +115,50 @@ start_broker() {
   podman exec "broker-$id" /pylabhub-broker health "127.0.0.1:$port"
 }
 
-# run_peer NAME PROGRAM ARGUMENT...: in a container of its own, which shares /dev/shm with its sibling and reads the
-# broker's client certificate.
+stop_broker() {
+  podman stop -t 15 "broker-$id" >/dev/null
+  local ended
+  ended=$(podman inspect --format '{{.State.ExitCode}}' "broker-$id")
+  [ "$ended" -eq 0 ] || fail "the broker ended with $ended when it was told to stop"
+  podman rm "broker-$id" >/dev/null
+}
+
+# run_peer NAME PROGRAM ARGUMENT...: in a container of its own, which has the broker's client certificate and what
+# `shared` says.
 run_peer() {
   local name=$1
   shift
-  podman run --name "$name-$id" "${hardened[@]}" --volume "/dev/shm/pylabhub-container-$id:/dev/shm" \
-    --volume "$state/certs:/certs:ro" --entrypoint "$1" localhost/pylabhub-peers "${@:2}" \
-    --broker "localhost:$port" --certs /certs --channel "container.$id" >"$work/$name.out" 2>"$work/$name.err"
+  podman run --rm --name "$name-$id" "${hardened[@]}" --volume "$state/certs:/certs:ro" "${shared[@]}" --entrypoint "$1" \
+    localhost/pylabhub-peers "${@:2}" --broker "localhost:$port" --certs /certs --channel "container.$id" \
+    >"$work/$name.out" 2>"$work/$name.err"
 }
 
+# Moves samples from one container to another, and adds to `received` and `lost`.
 move_samples() {
-  say "a producer in one container, a consumer in another"
-  install -d -m 0700 -o 65532 -g 65532 "/dev/shm/pylabhub-container-$id"
   run_peer sampler /host_sampler --seconds 3 --consumers 1 &
   local sampler=$!
   run_peer monitor /host_monitor || { cat "$work/monitor.err" >&2 && fail "the consumer failed; what it said is above"; }
   wait "$sampler" || { cat "$work/sampler.err" >&2 && fail "the producer failed; what it said is above"; }
-  received=$(number received "$work/monitor.out")
-  lost=$(number lost "$work/monitor.out")
+  tail -1 "$work/monitor.out"
+  received=$((received + $(number received "$work/monitor.out")))
+  lost=$((lost + $(number lost "$work/monitor.out")))
+}
+
+move_by_hand_over() {
+  say "a producer and a consumer that share the folder of the hand-over socket"
+  start_broker --handover-socket=/run/pylabhub/hand_over.sock
+  shared=(--volume "$run:/run/pylabhub")
+  move_samples
+  stop_broker
+}
+
+move_by_shared_memory() {
+  say "a producer and a consumer that share /dev/shm"
+  start_broker --handover-socket=none
+  install -d -m 0700 -o 65532 -g 65532 "/dev/shm/pylabhub-container-$id"
+  shared=(--volume "/dev/shm/pylabhub-container-$id:/dev/shm")
+  move_samples
+  stop_broker
   local left
   left=$(ls "/dev/shm/pylabhub-container-$id")
   [ -z "$left" ] || fail "left in /dev/shm: $left"
@@ -150,12 +176,14 @@ if [ -z "$test" ]; then
   exit 0
 fi
 
-start_broker
-move_samples
-podman stop -t 15 "broker-$id" >/dev/null
-ended=$(podman inspect --format '{{.State.ExitCode}}' "broker-$id")
-[ "$ended" -eq 0 ] || fail "the broker ended with $ended when it was told to stop"
+run=$work/run
+install -d -m 0700 -o 65532 -g 65532 "$run"
+received=0
+lost=0
+move_by_hand_over
+by_hand_over=$received
+move_by_shared_memory
 
 echo
 echo "container: image_mb=$image_mb received=$received lost=$lost"
-[ "$image_mb" -lt "$limit_mb" ] && [ "$received" -gt 0 ] && [ "$lost" -eq 0 ]
+[ "$image_mb" -lt "$limit_mb" ] && [ "$by_hand_over" -gt 0 ] && [ "$received" -gt "$by_hand_over" ] && [ "$lost" -eq 0 ]

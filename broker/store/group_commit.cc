@@ -175,15 +175,14 @@ bool GroupCommit::IsTimeToRetry() const {
 void GroupCommit::RunBackground() {
   Lock lock(mutex_);
   while (!stopped_) {
-    if (busy_) {
-      background_.wait(lock);
-    } else if (read_only_ && !pending_.events.empty()) {
+    const bool free = !busy_;
+    if (free && read_only_ && !pending_.events.empty()) {
       std::move(pending_.events.begin(), pending_.events.end(), std::back_inserter(announced_next_));
       pending_.events.clear();
       Announce(lock);
-    } else if (read_only_ ? IsTimeToRetry() : commit_soon_) {
+    } else if (free && (read_only_ ? IsTimeToRetry() : commit_soon_)) {
       CommitPending(lock);
-    } else if (read_only_ && options_.damage.empty()) {
+    } else if (free && read_only_ && options_.damage.empty()) {
       background_.wait_until(lock, retry_time_);
     } else {
       background_.wait(lock);

@@ -45,7 +45,7 @@ inline std::string MakeCrl(const tls::Credential& authority, const std::vector<t
   PEM_write_bio_X509_CRL(writer, crl);
   char* data = nullptr;
   const long size = BIO_get_mem_data(writer, &data);
-  const std::string pem(data, static_cast<size_t>(size));
+  std::string pem(data, static_cast<size_t>(size));
   BIO_free(writer);
   ASN1_TIME_free(now);
   X509_CRL_free(crl);
