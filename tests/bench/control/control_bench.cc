@@ -206,6 +206,7 @@ int RunSuite(const Options& options, const std::string& program) {
 }  // namespace
 }  // namespace pylabhub::bench
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
   using namespace pylabhub::bench;
   CLI::App app{
