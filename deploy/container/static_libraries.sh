@@ -4,7 +4,7 @@
 #
 #   deploy/container/static_libraries.sh FOLDER
 #
-# FOLDER gets libprometheus-cpp-core.a, libprometheus-cpp-pull.a (with civetweb in it), libspdlog.a, libfmt.a, and
+# FOLDER gets libprometheus-cpp-core.a, libprometheus-cpp-pull.a (with civetweb in it), libspdlog.a, libfmt.a, libxxhash.a, and
 # libpylabhub_static.a, a linker script that names everything that gRPC needs, in a group. Needs the packages of
 # `third_party/install.sh build`, and root if apt has no lists of sources yet.
 set -euo pipefail
@@ -30,7 +30,7 @@ get_sources() {
   }
   local apt=(apt-get -q -o Dir::Etc::sourcelist="$work/parts/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o Dir::State::lists="$work/lists" -o APT::Sandbox::User=root)
-  "${apt[@]}" update >log 2>&1 && "${apt[@]}" source --download-only prometheus-cpp civetweb spdlog fmtlib >>log 2>&1 || {
+  "${apt[@]}" update >log 2>&1 && "${apt[@]}" source --download-only prometheus-cpp civetweb spdlog fmtlib xxhash >>log 2>&1 || {
     cat log >&2
     exit 1
   }
@@ -68,10 +68,13 @@ build() {
   compile prometheus-cpp-pull g++ -I"$(echo civetweb-*/include)" -- civetweb-*/src/CivetServer.cpp
   compile spdlog g++ -std=c++17 -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -- spdlog-*/src/*.cpp
   compile fmt g++ -std=c++17 -- fmtlib-*/src/format.cc fmtlib-*/src/os.cc
+  # Debian's static one lacks what chooses the instructions when it runs.
+  compile xxhash gcc -- xxHash-*/xxhash.c xxHash-*/xxh_x86dispatch.c
   archive prometheus-cpp-core
   archive prometheus-cpp-pull
   archive spdlog
   archive fmt
+  archive xxhash
 }
 
 # gRPC's static libraries name each other in circles.
@@ -79,11 +82,11 @@ write_group() {
   local libraries=/usr/lib/x86_64-linux-gnu name
   {
     echo "GROUP ("
-    for name in grpcpp_channelz grpc++_reflection grpc++ grpc gpr address_sorting upb cares re2 z ssl crypto protobuf sqlite3 xxhash; do
+    for name in grpcpp_channelz grpc++_reflection grpc++ grpc gpr address_sorting upb cares re2 z ssl crypto protobuf sqlite3; do
       echo "  $libraries/lib$name.a"
     done
     find "$libraries" -name 'libabsl_*.a' | sort
-    echo "  $folder/libprometheus-cpp-core.a $folder/libprometheus-cpp-pull.a )"
+    echo "  $folder/libprometheus-cpp-core.a $folder/libprometheus-cpp-pull.a $folder/libxxhash.a )"
   } >"$folder/libpylabhub_static.a"
 }
 
