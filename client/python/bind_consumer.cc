@@ -118,16 +118,31 @@ std::map<std::string, uint64_t> StatsOf(Consumer& consumer) {
 }
 
 void BindSlot(py::module_& module) {
-  py::class_<ReadSlot>(module, "ReadSlot")
-      .def_property_readonly("data", &ReadSlot::Data)
-      .def_property_readonly("sequence", [](const ReadSlot& slot) { return slot.info().sequence; })
-      .def_property_readonly("timestamp_ns", [](const ReadSlot& slot) { return slot.info().timestamp_ns; })
-      .def_property_readonly("missed", [](const ReadSlot& slot) { return slot.info().missed; })
-      .def_property_readonly("redelivered", [](const ReadSlot& slot) { return slot.info().redelivered; })
-      .def_property_readonly("payload_bytes", [](const ReadSlot& slot) { return slot.info().payload_bytes; })
-      .def_property_readonly("released", &ReadSlot::IsReleased)
-      .def("verify", &ReadSlot::Verify)
-      .def("release", &ReadSlot::Release)
+  py::class_<ReadSlot>(module, "ReadSlot",
+                       "A slot that is being read. Given back by release(), at the end of a `with` block, or "
+                       "when the next is received.")
+      .def_property_readonly("data", &ReadSlot::Data,
+                             "The records of the slot, read-only. What outlives the slot keeps its bytes.")
+      .def_property_readonly(
+          "sequence", [](const ReadSlot& slot) { return slot.info().sequence; },
+          "The slot's number in its segment, from 0.")
+      .def_property_readonly(
+          "timestamp_ns", [](const ReadSlot& slot) { return slot.info().timestamp_ns; },
+          "When it was committed, since the Unix epoch.")
+      .def_property_readonly(
+          "missed", [](const ReadSlot& slot) { return slot.info().missed; },
+          "Slots between the last one that was received and this one.")
+      .def_property_readonly(
+          "redelivered", [](const ReadSlot& slot) { return slot.info().redelivered; },
+          "Whether another member of the group had it and died.")
+      .def_property_readonly(
+          "payload_bytes", [](const ReadSlot& slot) { return slot.info().payload_bytes; },
+          "How many bytes were committed.")
+      .def_property_readonly("released", &ReadSlot::IsReleased, "Whether it was given back.")
+      .def("verify", &ReadSlot::Verify,
+           "Compares the slot with its checksum; raises SlotCorrupt or NoChecksum.")
+      .def("release", &ReadSlot::Release,
+           "Gives the slot back; raises SlotOverrun if it changed while it was held.")
       .def(
           "__enter__", [](ReadSlot& slot) -> ReadSlot& { return slot; }, py::return_value_policy::reference)
       .def("__exit__",
@@ -138,42 +153,59 @@ void BindSlot(py::module_& module) {
 
 void BindConsumer(py::module_& module) {
   BindSlot(module);
-  py::class_<Consumer, std::shared_ptr<Consumer>>(module, "Consumer")
+  py::class_<Consumer, std::shared_ptr<Consumer>>(module, "Consumer", "The reading end of a channel.")
       .def(py::init(&Connect), py::arg("link"), py::arg("channel"), py::arg("timeout"), py::arg("follow"),
            py::arg("order"), py::arg("group"), py::arg("start"), py::arg("when_slow"), py::arg("patience"),
            py::arg("expected_schema_text"), py::arg("expected_zone_schema_text"), py::arg("spin"),
            py::arg("directory"))
       .def("_set_dtypes", &Consumer::SetDtypes, py::arg("dtype"), py::arg("zone_dtype"))
-      .def("receive", &Receive, py::arg("timeout") = py::none())
-      .def("read", &Consumer::Read, py::arg("timeout") = py::none())
-      .def("poll", &Poll)
+      .def("receive", &Receive, py::arg("timeout") = py::none(),
+           "Releases the slot before, and waits for the next. Raises Timeout, ProducerClosed, ProducerDead, "
+           "SlotCorrupt, CutOff.")
+      .def("read", &Consumer::Read, py::arg("timeout") = py::none(),
+           "The next slot's records, as an array of its own. Raises as `receive` does.")
+      .def("poll", &Poll, "As `receive`, at once; None if there is nothing now.")
       .def("_wait", &Consumer::Wait, py::arg("timeout") = py::none())
       .def("_wake", &Consumer::Wake)
-      .def("follow", &Consumer::Follow, py::arg("timeout") = py::none())
-      .def("read_zone", &Consumer::ReadZone)
+      .def("follow", &Consumer::Follow, py::arg("timeout") = py::none(),
+           "After ProducerClosed or ProducerDead: goes on with the channel's next producer.")
+      .def("read_zone", &Consumer::ReadZone,
+           "(array, version) of the zone's newest version; None before it is written.")
       .def("wait_for_zone", &Consumer::WaitForZone, py::arg("after_version") = 0,
-           py::arg("timeout") = py::none())
-      .def("close", &Consumer::Close)
-      .def_property_readonly("closed", &Consumer::is_closed)
-      .def_property_readonly("channel", [](const Consumer& consumer) { return consumer.config().channel; })
-      .def_property_readonly("schema_text",
-                             [](const Consumer& consumer) { return CanonicalText(consumer.config().schema); })
+           py::arg("timeout") = py::none(), "Waits for a later version of the zone; raises Timeout.")
+      .def("close", &Consumer::Close,
+           "Releases what is held, and leaves the channel. May be called from any thread.")
+      .def_property_readonly("closed", &Consumer::is_closed, "Whether it was closed.")
+      .def_property_readonly(
+          "channel", [](const Consumer& consumer) { return consumer.config().channel; },
+          "The channel's name.")
+      .def_property_readonly(
+          "schema_text", [](const Consumer& consumer) { return CanonicalText(consumer.config().schema); },
+          "The canonical text of the schema.")
       .def_property_readonly(
           "zone_schema_text",
-          [](const Consumer& consumer) { return CanonicalText(consumer.config().zone_schema); })
-      .def_property_readonly("policy", &PolicyName)
-      .def_property_readonly("slot_bytes",
-                             [](const Consumer& consumer) { return consumer.config().slot_bytes; })
-      .def_property_readonly("capacity",
-                             [](const Consumer& consumer) { return consumer.config().capacity_slots; })
-      .def_property_readonly("group", [](Consumer& consumer) { return consumer.block().group(); })
-      .def_property_readonly("segment_id",
-                             [](Consumer& consumer) { return consumer.block().segment_id().ToHex(); })
-      .def_property_readonly("zone_version",
-                             [](Consumer& consumer) { return consumer.block().zone_version(); })
-      .def_property_readonly("producer_is_alive",
-                             [](Consumer& consumer) { return consumer.block().ProducerIsAlive(); })
-      .def_property_readonly("stats", &StatsOf);
+          [](const Consumer& consumer) { return CanonicalText(consumer.config().zone_schema); },
+          "The canonical text of the zone's schema.")
+      .def_property_readonly("policy", &PolicyName, "What becomes of slots that were not read.")
+      .def_property_readonly(
+          "slot_bytes", [](const Consumer& consumer) { return consumer.config().slot_bytes; },
+          "The largest payload.")
+      .def_property_readonly(
+          "capacity", [](const Consumer& consumer) { return consumer.config().capacity_slots; },
+          "Committed slots that are kept.")
+      .def_property_readonly(
+          "group", [](Consumer& consumer) { return consumer.block().group(); },
+          "The group that it is in; empty if in none.")
+      .def_property_readonly(
+          "segment_id", [](Consumer& consumer) { return consumer.block().segment_id().ToHex(); },
+          "The segment's random name, in hexadecimal.")
+      .def_property_readonly(
+          "zone_version", [](Consumer& consumer) { return consumer.block().zone_version(); },
+          "The version that read_zone would read; 0: none yet.")
+      .def_property_readonly(
+          "producer_is_alive", [](Consumer& consumer) { return consumer.block().ProducerIsAlive(); },
+          "Whether the producer lives and has not closed the channel.")
+      .def_property_readonly("stats", &StatsOf, "What was done so far, by name.");
 }
 
 }  // namespace pylabhub::python

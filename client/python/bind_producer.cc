@@ -121,48 +121,69 @@ std::map<std::string, uint64_t> StatsOf(Producer& producer) {
 }  // namespace
 
 void BindProducer(py::module_& module) {
-  py::class_<WriteSlot>(module, "WriteSlot")
-      .def_property_readonly("array", &WriteSlot::Array)
-      .def("commit", &WriteSlot::Commit, py::arg("records") = py::none())
-      .def("abort", &WriteSlot::Abort)
+  py::class_<WriteSlot>(
+      module, "WriteSlot",
+      "A slot that is being written: `with producer.slot() as array`. Aborted if nobody commits it.")
+      .def_property_readonly(
+          "array", &WriteSlot::Array,
+          "The records of the slot, to be filled. Empty and read-only once it is committed.")
+      .def("commit", &WriteSlot::Commit, py::arg("records") = py::none(),
+           "Publishes the slot, or its first `records` records; its sequence number.")
+      .def("abort", &WriteSlot::Abort, "Gives the slot back unseen.")
       .def("__enter__", &WriteSlot::Array)
       .def("__exit__", [](WriteSlot& slot, const py::object& type, const py::object&, const py::object&) {
         slot.Exit(type);
       });
 
-  py::class_<Producer, std::shared_ptr<Producer>>(module, "Producer")
+  py::class_<Producer, std::shared_ptr<Producer>>(module, "Producer", "The writing end of a channel.")
       .def(py::init(&Create), py::arg("link"), py::arg("dtype"), py::arg("zone_dtype"), py::arg("channel"),
            py::arg("schema_text"), py::arg("policy"), py::arg("capacity"), py::arg("slot_bytes"),
            py::arg("max_consumers"), py::arg("max_pins"), py::arg("min_consumers"), py::arg("checksum"),
            py::arg("groups"), py::arg("max_patience"), py::arg("zone_bytes"), py::arg("zone_schema_text"),
            py::arg("spin"), py::arg("directory"))
       .def("write", &Producer::Write, py::arg("data"), py::arg("timeout") = py::none(),
-           py::arg("checksum") = false)
+           py::arg("checksum") = false,
+           "Publishes a copy of `data` as a slot; its sequence number. Takes arrays of the channel's dtype, "
+           "whole records as "
+           "bytes, and what numpy makes records of. Raises Timeout, PayloadTooLarge, SchemaMismatch.")
       .def(
           "slot",
           [](const std::shared_ptr<Producer>& producer, std::optional<size_t> records,
              std::optional<double> timeout_s, bool with_checksum) {
             return std::make_unique<WriteSlot>(producer, records, timeout_s, with_checksum);
           },
-          py::arg("records") = py::none(), py::arg("timeout") = py::none(), py::arg("checksum") = false)
-      .def("write_zone", &Producer::WriteZone, py::arg("data"))
-      .def("close", &Producer::Close)
-      .def_property_readonly("closed", &Producer::is_closed)
-      .def_property_readonly("channel", [](const Producer& producer) { return producer.config().channel; })
-      .def_property_readonly("schema_text",
-                             [](const Producer& producer) { return CanonicalText(producer.config().schema); })
-      .def_property_readonly("slot_bytes",
-                             [](const Producer& producer) { return producer.config().slot_bytes; })
-      .def_property_readonly("records_per_slot", &Producer::records_per_slot)
-      .def_property_readonly("capacity",
-                             [](const Producer& producer) { return producer.config().capacity_slots; })
-      .def_property_readonly("next_sequence",
-                             [](Producer& producer) { return producer.block().next_sequence(); })
-      .def_property_readonly("segment_id",
-                             [](Producer& producer) { return producer.block().segment_id().ToHex(); })
-      .def_property_readonly("consumers",
-                             [](Producer& producer) { return producer.block().consumer_count(); })
-      .def_property_readonly("stats", &StatsOf);
+          py::arg("records") = py::none(), py::arg("timeout") = py::none(), py::arg("checksum") = false,
+          "Acquires a slot to be written in place: `with producer.slot() as array`. Committed at the end of "
+          "the block, "
+          "aborted by an exception.")
+      .def("write_zone", &Producer::WriteZone, py::arg("data"), "Publishes the zone's next version.")
+      .def("close", &Producer::Close,
+           "Closes the channel: consumers read what is left. May be called from any thread.")
+      .def_property_readonly("closed", &Producer::is_closed, "Whether it was closed.")
+      .def_property_readonly(
+          "channel", [](const Producer& producer) { return producer.config().channel; },
+          "The channel's name.")
+      .def_property_readonly(
+          "schema_text", [](const Producer& producer) { return CanonicalText(producer.config().schema); },
+          "The canonical text of the schema.")
+      .def_property_readonly(
+          "slot_bytes", [](const Producer& producer) { return producer.config().slot_bytes; },
+          "The largest payload.")
+      .def_property_readonly("records_per_slot", &Producer::records_per_slot,
+                             "How many records a slot has room for.")
+      .def_property_readonly(
+          "capacity", [](const Producer& producer) { return producer.config().capacity_slots; },
+          "Committed slots that are kept.")
+      .def_property_readonly(
+          "next_sequence", [](Producer& producer) { return producer.block().next_sequence(); },
+          "The number that the next slot gets.")
+      .def_property_readonly(
+          "segment_id", [](Producer& producer) { return producer.block().segment_id().ToHex(); },
+          "The segment's random name, in hexadecimal.")
+      .def_property_readonly(
+          "consumers", [](Producer& producer) { return producer.block().consumer_count(); },
+          "Consumers that are attached and live.")
+      .def_property_readonly("stats", &StatsOf, "What was done so far, by name.");
 }
 
 }  // namespace pylabhub::python

@@ -84,6 +84,21 @@ class StubTest(unittest.TestCase):
             had = {member for member in vars(getattr(_pylabhub, name)) if not member.startswith("_")}
             self.assertEqual({member for member in stated if not member.startswith("_")}, had, name)
 
+    def test_everything_that_is_public_says_what_it_does(self):
+        for name in pylabhub.__all__:
+            thing = getattr(pylabhub, name)
+            self.assertTrue(thing.__doc__, name)
+            if isinstance(thing, type):
+                for member, value in vars(thing).items():
+                    if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                        self.assertTrue(value.__doc__, f"{name}.{member}")
+        for kind in (_pylabhub.Producer, _pylabhub.Consumer, _pylabhub.ReadSlot, _pylabhub.WriteSlot):
+            for member, value in vars(kind).items():
+                if not member.startswith("_"):
+                    # pybind11 puts the signature first; what follows is ours.
+                    words = (value.__doc__ or "").split("\n")
+                    self.assertTrue([word for word in words if word.strip() and "->" not in word], f"{kind}.{member}")
+
 
 if __name__ == "__main__":
     unittest.main()
