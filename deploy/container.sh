@@ -103,7 +103,8 @@ number() { sed -n "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p" "$2" | tail -1; }
 
 # start_broker OPTION...
 start_broker() {
-  podman run -d --name "broker-$id" "${hardened[@]}" --volume "state-$id:/state" --volume "$run:/run/pylabhub" \
+  # podman leaves regular health checks to systemd, which may not be there: it is asked below, once.
+  podman run -d --no-healthcheck --name "broker-$id" "${hardened[@]}" --volume "state-$id:/state" --volume "$run:/run/pylabhub" \
     localhost/pylabhub-broker --address=127.0.0.1 --port=0 --port-file=/state/port "$@" >/dev/null
   state=$(podman volume inspect --format '{{.Mountpoint}}' "state-$id")
   until [ -s "$state/port" ]; do

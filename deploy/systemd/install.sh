@@ -35,6 +35,8 @@ fi
 configuration=$root/etc/pylabhub/broker.textproto
 if [ ! -e "$configuration" ]; then
   install -D -m 0640 deploy/broker.textproto "$configuration"
+  # Where clients of other users can reach it: the state folder is the broker's alone.
+  sed -i 's|^  socket: "" |  socket: "/run/pylabhub/hand_over.sock" |' "$configuration"
   [ -n "$root" ] || chgrp pylabhub "$configuration"
 fi
 [ -n "$root" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload

@@ -49,6 +49,7 @@ class SystemdTest(unittest.TestCase):
         configuration = self.root / "etc/pylabhub/broker.textproto"
         checked = run(str(self.root / "usr/bin/pylabhub-broker"), "--config", str(configuration), "--check-config")
         self.assertEqual(checked.returncode, 0, checked.stderr)
+        self.assertIn('socket: "/run/pylabhub/hand_over.sock"', configuration.read_text())
         configuration.write_text("listen { port: 1234 }\n")
         self.assertEqual(self.install().returncode, 0)
         self.assertEqual(configuration.read_text(), "listen { port: 1234 }\n")
