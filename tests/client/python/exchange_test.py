@@ -8,7 +8,7 @@ import unittest
 import numpy as np
 
 import pylabhub
-from lab import PATIENCE_S, Broker, Peer, channel_name
+from lab import PATIENCE_S, Broker, Peer, channel_name, wait_until
 
 SLOT_BYTES = 4_096  # channel_peer's
 
@@ -98,7 +98,9 @@ class ExchangeTest(unittest.TestCase):
                 self.assertEqual(found.epoch > 0, bool(arguments))
                 self.assertEqual(found.pid, os.getpid())
                 self.assertIn(name, [channel.name for channel in session.channels("test.python.")])
-            self.assertNotIn(name, [c.name for c in session.channels("test.python.") if c.state == "ready"])
+            # The broker is told, not waited for.
+            wait_until(lambda: name not in [c.name for c in session.channels("test.python.") if c.state == "ready"],
+                       "the closed channel is listed no longer")
 
         self.with_and_without_broker(test)
 

@@ -1,8 +1,8 @@
 """What the tests of the Python package share: channels of their own, and processes beside them."""
 
-import itertools
-import os
+import faulthandler
 import pathlib
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,12 +11,13 @@ import textwrap
 import time
 
 PATIENCE_S = 60.0
-_numbers = itertools.count()
+# A test that takes too long is ended by this signal, and then says where it was.
+faulthandler.register(signal.SIGTERM, chain=True)
 
 
 def channel_name(kind):
-    """A name that no other test has."""
-    return f"test.python.{kind}.{os.getpid()}.{next(_numbers)}"
+    """A name that no other test has: random, for tests that run in sandboxes of their own have the same process numbers."""
+    return f"test.python.{kind}.{secrets.token_hex(8)}"
 
 
 def wait_until(condition, what):

@@ -9,7 +9,9 @@ import tempfile
 import unittest
 
 import pylabhub
-from lab import PATIENCE_S, Broker, Peer
+from lab import PATIENCE_S, Broker, Peer, channel_name
+
+RUN = channel_name("page")
 
 
 def snippets(page, language):
@@ -18,7 +20,7 @@ def snippets(page, language):
 
 def with_own_channels(text):
     """The pages' channels under names that no other run has."""
-    return re.sub(r'"((?:sensor|camera|asyncio|stage)\.[a-z.]*|adc)"', rf'"test.page.{os.getpid()}.\1"', text)
+    return re.sub(r'"((?:sensor|camera|asyncio|stage)\.[a-z.]*|adc)"', rf'"{RUN}.\1"', text)
 
 
 class PythonPageTest(unittest.TestCase):
@@ -53,7 +55,7 @@ class PythonPageTest(unittest.TestCase):
 class ReadmeTest(unittest.TestCase):
     def test_its_consumer_prints_what_it_receives(self):
         [program] = snippets("README.md", "python")
-        channel = f"test.page.{os.getpid()}.readme"
+        channel = channel_name("readme")
         with pylabhub.producer(channel, [("celsius", "f8")], units={"celsius": "Cel"}, min_consumers=1) as producer:
             with Peer(sys.executable, "-u", "-c", program.replace("sensor.temperature", channel)) as reader:
                 producer.write((21.5,), PATIENCE_S)
@@ -65,7 +67,7 @@ class ReadmeTest(unittest.TestCase):
 class LanguagesPageTest(unittest.TestCase):
     def test_what_c_writes_python_reads(self):
         [c_program], [python_program] = (snippets("docs/languages.md", language) for language in ("c", "python"))
-        channel = f"test.page.{os.getpid()}.languages"
+        channel = channel_name("languages")
         with tempfile.TemporaryDirectory() as folder:
             source = pathlib.Path(folder) / "program.c"
             source.write_text(c_program.replace("sensor.pressure", channel))

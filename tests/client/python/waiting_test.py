@@ -170,13 +170,13 @@ class AsyncioTest(unittest.IsolatedAsyncioTestCase):
     def setUp(self):
         self.name = channel_name("asyncio")
         self.producer = self.enterContext(pylabhub.producer(self.name, "u8"))
+        self.producer_capacity = self.producer.capacity
         self.consumer = self.enterContext(pylabhub.consumer(self.name))
 
     async def test_slots_come_while_other_tasks_run(self):
         async def produce():
             for number in range(100):
-                self.producer.write(number)
-                await asyncio.sleep(0)
+                await self.producer.write_async(number)
             self.producer.close()
 
         task = asyncio.create_task(produce())
@@ -199,6 +199,36 @@ class AsyncioTest(unittest.IsolatedAsyncioTestCase):
     async def test_a_timeout_is_told(self):
         with self.assertRaises(pylabhub.Timeout):
             await self.consumer.receive_async(0.01)
+
+    async def fill(self):
+        for number in range(self.producer.capacity):
+            await self.producer.write_async(number, 0)
+
+    async def test_a_writer_that_waits_for_room_does_not_hold_up_the_reader_that_makes_it(self):
+        await self.fill()
+        with self.assertRaises(pylabhub.Timeout):
+            await self.producer.write_async(1, 0)
+        with self.assertRaises(pylabhub.Timeout):
+            await self.producer.write_async(1, 0.01)
+        writing = asyncio.create_task(self.producer.write_async(99))
+        with self.assertRaises(pylabhub.HandleBusy):
+            while True:
+                await asyncio.sleep(0)
+                _ = self.producer.next_sequence
+        received = [int((await self.consumer.receive_async(1)).data[0]) for _ in range(self.producer_capacity + 1)]
+        self.assertEqual(await writing, self.producer_capacity)
+        self.assertEqual(received, [*range(self.producer_capacity), 99])
+
+    async def test_a_write_that_is_cancelled_leaves_the_producer_usable(self):
+        await self.fill()
+        writing = asyncio.create_task(self.producer.write_async(1))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await writing
+        self.assertEqual(int(self.consumer.read(1)[0]), 0)
+        self.assertEqual(int(self.consumer.read(1)[0]), 1)
+        self.assertEqual(self.producer.write(2, 1), self.producer_capacity)
 
     async def test_many_consumers_wait_in_one_loop(self):
         consumers = [self.enterContext(pylabhub.consumer(self.name)) for _ in range(8)]

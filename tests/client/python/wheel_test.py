@@ -5,7 +5,6 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import pathlib
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import unittest
 import zipfile
 
 import pylabhub
+from lab import channel_name
 from pylabhub import _pylabhub
 
 PACKAGE = pathlib.Path("client/python/pylabhub")
@@ -38,7 +38,7 @@ class WheelTest(unittest.TestCase):
             archive.extractall(target)
         script = ("import pylabhub, sys; p = pylabhub.producer(sys.argv[1], 'f8'); c = pylabhub.consumer(sys.argv[1]);"
                   "p.write(1.5); print(pylabhub.__file__, c.read(1)[0])")
-        done = subprocess.run([sys.executable, "-c", script, f"test.python.wheel.{os.getpid()}"],
+        done = subprocess.run([sys.executable, "-c", script, channel_name("wheel")],
                               env={"PYTHONPATH": str(target)}, check=True, stdout=subprocess.PIPE, text=True)
         self.assertEqual(done.stdout.split(), [str(target / "pylabhub" / "__init__.py"), "1.5"])
 
