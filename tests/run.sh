@@ -2,7 +2,8 @@
 # Runs every test. The last line is `N passed, N failed` (and `, N skipped`); exit 0 only if some ran and none failed.
 #
 #   tests/run.sh         packages, format, buf over proto/, bazel test //..., clang-tidy, nothing left in /dev/shm
-#   tests/run.sh --all   also AddressSanitizer with UBSan, ThreadSanitizer, and tests tagged `soak` or `container`
+#   tests/run.sh --all   also AddressSanitizer with UBSan, ThreadSanitizer, every language's stubs, and tests tagged `soak` or
+#                        `container`
 #
 # What it counts are test cases; each step that is not a Bazel test counts as one. Needs Debian 12; installs the rest.
 set -uo pipefail
@@ -12,7 +13,7 @@ all=
 for argument in "$@"; do
   case "$argument" in
     --all) all=1 ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' tests/run.sh && exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh && exit 0 ;;
     *) echo "tests/run.sh: unknown argument '$argument'; use --all or nothing" >&2 && exit 2 ;;
   esac
 done
@@ -95,6 +96,21 @@ check_with_buf() {
   fi
 }
 
+# Each language is a test; one whose libraries cannot be had is skipped, and said so.
+check_languages() {
+  say "languages"
+  local log=$scratch/languages language
+  tests/polyglot/run.sh 2>&1 | tee "$log"
+  for language in python node go ruby java curl; do
+    if grep -qx "$language skipped" "$log"; then
+      skipped=$((skipped + 1))
+    else
+      grep -qx "$language ok" "$log"
+      verdict "language: $language" $?
+    fi
+  done
+}
+
 check_with_clang_tidy() {
   say "clang-tidy"
   run_bazel build "${bazel_options[@]}" --config=tidy //...
@@ -134,6 +150,7 @@ check_with_buf
 bazel_test "tests" //...
 check_with_clang_tidy
 if [ -n "$all" ]; then
+  check_languages
   bazel_test "tests with AddressSanitizer and UBSan" --config=asan //...
   bazel_test "tests with ThreadSanitizer" --config=tsan //...
   large=$(run_bazel query --noshow_progress 'attr(tags, "\b(soak|container)\b", tests(//...))' 2>/dev/null)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that pylabhub builds and tests with. Says what it installs; does nothing when all is there.
 #
-#   third_party/install.sh [build] [bench] [check] [container]     default: build
+#   third_party/install.sh GROUP...     default: build
 #
 #   build  compiler, Bazel and the libraries
 #   bench  the peers that tests/bench measures
 #   check  formatters, analysers and fuzzers
 #   container  what deploy/container.sh builds and runs images with
+#   python_stubs node go ruby java  what tests/polyglot makes and runs stubs of the wire API with, by language
 set -euo pipefail
 
 packages_of() {
@@ -19,9 +20,20 @@ packages_of() {
       ;;
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
     container) echo buildah catatonit debootstrap podman runc ;;
-    check) echo clang clang-format clang-tidy libclang-rt-dev spin ;;
+    check) echo clang clang-format clang-tidy libclang-rt-dev python3-grpcio spin ;;
+    python_stubs) echo protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio ;;
+    node) echo nodejs npm ;;
+    go)
+      echo golang-go golang-github-golang-protobuf-1-5-dev golang-google-grpc-dev golang-google-protobuf-dev \
+        protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc
+      ;;
+    ruby) echo protobuf-compiler protobuf-compiler-grpc ruby ruby-grpc ;;
+    java)
+      echo default-jdk-headless libgeronimo-annotation-1.3-spec-java libgrpc-java libguava-java libnetty-java libnetty-tcnative-java \
+        libnetty-tcnative-jni libperfmark-java libprotobuf-java protobuf-compiler protobuf-compiler-grpc-java-plugin
+      ;;
     *)
-      echo "third_party/install.sh: unknown group '$1'; use build, bench, check or container" >&2
+      echo "third_party/install.sh: unknown group '$1'; see --help" >&2
       exit 2
       ;;
   esac

@@ -1,4 +1,4 @@
-"""What the pages promise: README's commands run, its snippets are in the files that they name, and links lead somewhere."""
+"""What the pages promise: README's commands run, and snippets are in the files that they name."""
 
 import pathlib
 import re
@@ -51,19 +51,6 @@ class ReadmeTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("sensor.temperature", done.stdout)
         self.assertIn("celsius", done.stdout)
-
-
-class LinkTest(unittest.TestCase):
-
-    def test_every_link_to_a_file_leads_to_one(self):
-        checked = 0
-        for page in PAGES:
-            for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-                if "://" in target:
-                    continue
-                self.assertTrue((page.parent / target).exists(), f"{page}: {target}")
-                checked += 1
-        self.assertGreater(checked, 10)
 
 
 if __name__ == "__main__":

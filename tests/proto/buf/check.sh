@@ -7,18 +7,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 here=$PWD
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/pylabhub-buf/$(sha256sum package-lock.json | cut -c1-16)
-buf=$cache/node_modules/.bin/buf
-if [ ! -x "$buf" ]; then
-  rm -rf "$cache"
-  mkdir -p "$cache"
-  cp package.json package-lock.json "$cache"
-  if ! (cd "$cache" && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 --fetch-timeout=20000); then
-    rm -rf "$cache"
-    echo "buf could not be had: is there an npm, and can it reach its registry?" >&2
-    exit 77
-  fi
-fi
+modules=$(../../../third_party/npm_packages.sh .) || exit
+buf=$modules/.bin/buf
 
 cd ../../../proto
 frozen=$here/../frozen/pylabhub_v1.binpb
