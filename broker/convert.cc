@@ -43,21 +43,27 @@ ProcessInfo FromProto(const v1::ProcessInfo& process) {
           .program = process.program()};
 }
 
+// Setting a string allocates, also an empty one.
+template <typename Message>
+void CopyIfAny(const std::string& value, std::string* (Message::*field)(), Message& out) {
+  if (!value.empty()) *(out.*field)() = value;
+}
+
 void Fill(const SharedMemory& memory, v1::SharedMemory& out) {
   out.set_kind(static_cast<v1::SharedMemoryKind>(memory.kind));
-  out.set_data_name(memory.data_name);
-  out.set_control_name(memory.control_name);
-  out.set_anchor_name(memory.anchor_name);
+  CopyIfAny(memory.data_name, &v1::SharedMemory::mutable_data_name, out);
+  CopyIfAny(memory.control_name, &v1::SharedMemory::mutable_control_name, out);
+  CopyIfAny(memory.anchor_name, &v1::SharedMemory::mutable_anchor_name, out);
   out.set_data_bytes(memory.data_bytes);
   out.set_control_bytes(memory.control_bytes);
 }
 
 void Fill(const ProcessInfo& process, v1::ProcessInfo& out) {
   out.set_pid(process.pid);
-  out.set_host(process.host);
-  out.set_boot_id(process.boot_id);
+  CopyIfAny(process.host, &v1::ProcessInfo::mutable_host, out);
+  CopyIfAny(process.boot_id, &v1::ProcessInfo::mutable_boot_id, out);
   out.set_shm_device(process.shm_device);
-  out.set_program(process.program);
+  CopyIfAny(process.program, &v1::ProcessInfo::mutable_program, out);
 }
 
 void Fill(const ChannelSpec& spec, bool include_schema, v1::ChannelSpec& out) {
@@ -121,7 +127,7 @@ v1::Channel ToProto(const ChannelView& channel, bool include_schema) {
     *out.mutable_lease_expire_time() = ToProto(channel.lease_expire_time);
   }
   out.set_close_reason(static_cast<v1::CloseReason>(channel.close_reason));
-  out.set_predecessor_segment_id(channel.predecessor_segment_id);
+  CopyIfAny(channel.predecessor_segment_id, &v1::Channel::mutable_predecessor_segment_id, out);
   return out;
 }
 
