@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "broker/steady_wait.h"
 #include "broker/store/history.h"
 #include "broker/store/records.h"
 
@@ -112,6 +113,7 @@ Directory::~Directory() {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;
   }
+  stopping_.notify_all();
   thread_.join();
 }
 
@@ -169,7 +171,8 @@ void Directory::ExpireUntilStopped() {
     if (HandOver().has_value()) commit_.CommitSoon();
     // A lease that is granted meanwhile lasts longer than a tick, so nothing ends before this wakes up.
     const absl::Duration until_next = registry_.NextExpiry() - last_awake_;
-    mutex_.AwaitWithTimeout(absl::Condition(&stopped_), std::clamp(until_next, absl::ZeroDuration(), tick_));
+    AwaitSteadily(mutex_, stopping_, std::clamp(until_next, absl::ZeroDuration(), tick_),
+                  [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; });
   }
 }
 

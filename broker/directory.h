@@ -11,6 +11,7 @@
 #ifndef PYLABHUB_BROKER_DIRECTORY_H_
 #define PYLABHUB_BROKER_DIRECTORY_H_
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <optional>
@@ -135,6 +136,7 @@ class Directory {
   uint64_t logged_held_count_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time last_awake_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::condition_variable_any stopping_;
 
   std::thread thread_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/time/time.h"
+#include "broker/steady_wait.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -17,8 +18,11 @@ constexpr absl::Duration kCancelCheckInterval = absl::Seconds(1);
 }  // namespace
 
 void HealthService::Shutdown() {
-  absl::MutexLock lock(&mutex_);
-  serving_ = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    serving_ = false;
+  }
+  stopping_.notify_all();
 }
 
 grpc::Status HealthService::Check(grpc::ServerContext*, const HealthCheckRequest* request,
@@ -55,8 +59,7 @@ grpc::Status HealthService::Watch(grpc::ServerContext* context, const HealthChec
 void HealthService::AwaitShutdownOrCancellation(const grpc::ServerContext& context) {
   absl::MutexLock lock(&mutex_);
   const auto stopped = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !serving_; };
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopped), kCancelCheckInterval) &&
-         !context.IsCancelled()) {
+  while (!AwaitSteadily(mutex_, stopping_, kCancelCheckInterval, stopped) && !context.IsCancelled()) {
   }
   --watcher_count_;
 }

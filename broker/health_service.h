@@ -11,6 +11,7 @@
 #include <grpcpp/support/status.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <condition_variable>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ class HealthService final : public grpc::health::v1::Health::Service {
 
   const std::vector<std::string> services_;
   absl::Mutex mutex_;
+  std::condition_variable_any stopping_;
   bool serving_ ABSL_GUARDED_BY(mutex_) = true;
   int watcher_count_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "broker/refusal.h"
+#include "broker/steady_wait.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -59,7 +60,7 @@ void WatchLoop::Drain(absl::Time end_time) {
 bool WatchLoop::AwaitNoStreams(absl::Duration timeout) {
   const auto none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return open_count_ == 0; };
   absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&none), timeout);
+  return AwaitSteadily(mutex_, fewer_streams_, timeout, none);
 }
 
 void WatchLoop::Stop() {
@@ -177,6 +178,7 @@ void WatchLoop::Forget(WatchStream& stream) {
   if (!was_open) return;
   absl::MutexLock lock(&mutex_);
   --open_count_;
+  fewer_streams_.notify_all();
 }
 
 }  // namespace pylabhub::broker

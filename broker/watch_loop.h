@@ -13,6 +13,7 @@
 #include <grpcpp/support/slice.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <string>
 #include <thread>
@@ -126,6 +127,7 @@ class WatchLoop {
   bool is_stopped_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time end_time_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   size_t open_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::condition_variable_any fewer_streams_;
 
   CompletionOf<WatchLoop, &WatchLoop::OnWake> on_wake_{*this};
   CompletionOf<WatchLoop, &WatchLoop::OnTick> on_tick_{*this};

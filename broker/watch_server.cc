@@ -3,7 +3,7 @@
 #include <functional>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "broker/directory.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -54,9 +54,9 @@ void WatchServer::Drain(absl::Time end_time) {
 }
 
 bool WatchServer::AwaitNoStreams(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = SteadyNow() + timeout;
   bool none = true;
-  for (const auto& loop : loops_) none = loop->AwaitNoStreams(deadline - absl::Now()) && none;
+  for (const auto& loop : loops_) none = loop->AwaitNoStreams(deadline - SteadyNow()) && none;
   return none;
 }
 

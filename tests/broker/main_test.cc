@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include "proto/tls/revocation_file.h"
 #include "tests/broker/http_get.h"
 #include "tests/broker/notify_socket.h"
+#include "tests/broker/watch_client.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/program.h"
 #include "tests/support/temp_folder.h"
@@ -95,6 +97,33 @@ TEST(MainTest, ThePortIsWrittenToAFileThatGoesWithTheBroker) {
   broker.Signal(SIGTERM);
   EXPECT_EQ(broker.Wait(), 0);
   EXPECT_FALSE(std::filesystem::exists(port_file));
+  EXPECT_THAT(broker.errors(), HasSubstr("event=stopped"));
+}
+
+TEST(MainTest, OnSigtermWatchersAreToldCallsAreFinishedAndItEndsSoon) {
+  const TempFolder folder;
+  Program broker({kBroker, "--port=0", "--state-dir=" + folder.path()});
+  const std::string target = TargetOf(broker);
+  const auto files = tls::LoadTlsFiles(tls::ClientPathsIn(folder / "certs"));
+  ASSERT_TRUE(files.ok()) << files.status();
+  const auto channel = testing::ConnectWith(target, *files);
+  const auto stub = v1::Broker::NewStub(channel);
+  v1::WatchRequest everything;
+  everything.set_snapshot(true);
+  // One that reads, and one that never does.
+  WatchClient reader(*stub, everything);
+  EXPECT_EQ(reader.NextLine(), "SNAPSHOT_COMPLETE");
+  WatchClient sleeper(*stub, everything);
+  WireClient client(channel, "session-of-client");
+  EXPECT_EQ(ReasonOf(client.Register("a").status), "OK");
+  EXPECT_EQ(reader.NextLine(), "PENDING a");
+
+  const auto told = std::chrono::steady_clock::now();
+  broker.Signal(SIGTERM);
+  EXPECT_EQ(ReasonOf(reader.End()), "SHUTTING_DOWN");
+  EXPECT_EQ(broker.Wait(), 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - told, std::chrono::seconds(10));
+  EXPECT_EQ(ReasonOf(sleeper.End()), "SHUTTING_DOWN");
   EXPECT_THAT(broker.errors(), HasSubstr("event=stopped"));
 }
 
