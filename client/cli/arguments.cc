@@ -37,16 +37,18 @@ CLI::Option* AddDirectory(CLI::App& app, std::string& directory) {
   return app
       .add_option("--directory", directory,
                   "Folder of the channels' files: a tmpfs that all participants see")
+      ->envname("PYLABHUB_DIRECTORY")
       ->type_name("DIR")
       ->capture_default_str();
 }
 
 CLI::Option* AddOutput(CLI::App& app, Output& output) {
-  static const std::map<std::string, Output> kNames = {{"text", Output::kText}, {"json", Output::kJson}};
-  return app.add_option("--output", output, "text for people, json for programs (one object a line)")
+  static const std::map<std::string, Output> kNames = {
+      {"table", Output::kText}, {"text", Output::kText}, {"json", Output::kJson}};
+  return app.add_option("--output", output, "table for people, json for programs (one object a line)")
       ->transform(CLI::Transformer(kNames).description(""))
-      ->type_name("text|json")
-      ->default_str("text");
+      ->type_name("table|json")
+      ->default_str("table");
 }
 
 }  // namespace pylabhub::cli

@@ -24,12 +24,12 @@ CLI::Option* AddBytes(CLI::App& app, const std::string& flag, uint64_t& value, c
 // CHANNEL, required.
 CLI::Option* AddChannel(CLI::App& app, std::string& channel);
 
-// --directory: where the host's channels are.
+// --directory (or PYLABHUB_DIRECTORY): where the host's channels are.
 CLI::Option* AddDirectory(CLI::App& app, std::string& directory);
 
 enum class Output { kText, kJson };
 
-// --output text|json
+// --output table|json; `text` is another word for table.
 CLI::Option* AddOutput(CLI::App& app, Output& output);
 
 }  // namespace pylabhub::cli

@@ -1,17 +1,15 @@
 #include "client/cli/channels.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/cli/broker_option.h"
+#include "client/cli/channel_look.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/print.h"
 #include "client/cli/terminal.h"
 #include "shm/channel_directory.h"
 
@@ -45,22 +43,27 @@ std::string SchemaName(const NamedChannel& channel) {
   return channel.config.schema.opaque() ? "bytes" : channel.config.schema.name;
 }
 
-void PrintTable(const std::vector<NamedChannel>& channels) {
-  size_t width = 7;
-  for (const NamedChannel& channel : channels) width = std::max(width, channel.channel.size());
-  absl::PrintF("%-*s  %-8s  %7s  %-17s  %9s  %16s  %10s  %s\n", width, "CHANNEL", "PRODUCER", "PID", "POLICY",
-               "CONSUMERS", "SLOTS", "COMMITTED", "SCHEMA");
+Table TableOf(const std::vector<NamedChannel>& channels) {
+  Table table({{"CHANNEL"},
+               {"PRODUCER"},
+               {"PID", Align::kRight},
+               {"POLICY"},
+               {"CONSUMERS", Align::kRight},
+               {"SLOTS", Align::kRight},
+               {"COMMITTED", Align::kRight},
+               {"SCHEMA"}});
   for (const NamedChannel& channel : channels) {
     if (!channel.status.ok()) {
-      absl::PrintF("%-*s  cannot be read: %s\n", width, channel.channel, channel.status.message());
+      table.AddRow({channel.channel, "unknown", "", "", "", "", "",
+                    absl::StrCat("cannot be read: ", channel.status.message())});
       continue;
     }
-    absl::PrintF("%-*s  %-8s  %7d  %-17s  %9d  %16s  %10d  %s\n", width, channel.channel,
-                 ProducerState(channel), channel.producer_pid, shm::NameOf(channel.config.policy),
-                 channel.consumer_count,
-                 absl::StrCat(channel.config.capacity_slots, " x ", channel.config.slot_bytes, " B"),
-                 channel.committed_slots, SchemaName(channel));
+    table.AddRow({channel.channel, ProducerState(channel), absl::StrCat(channel.producer_pid),
+                  std::string(shm::NameOf(channel.config.policy)), absl::StrCat(channel.consumer_count),
+                  absl::StrCat(channel.config.capacity_slots, " x ", channel.config.slot_bytes, " B"),
+                  absl::StrCat(channel.committed_slots), SchemaName(channel)});
   }
+  return table;
 }
 
 ordered_json ToJson(const NamedChannel& channel) {
@@ -81,31 +84,19 @@ ordered_json ToJson(const NamedChannel& channel) {
           {"schema_hash", shm::ToHex(shm::HashOf(channel.config.schema))}};
 }
 
-const char* NameOf(ChannelState state) {
-  switch (state) {
-    case ChannelState::kPending:
-      return "pending";
-    case ChannelState::kReady:
-      return "ready";
-    case ChannelState::kClosing:
-      return "closing";
-    case ChannelState::kUnknown:
-      break;
-  }
-  return "unknown";
-}
-
-void PrintTable(const std::vector<Channel>& channels) {
-  size_t width = 7;
-  for (const Channel& channel : channels) width = std::max(width, channel.spec.name.size());
-  absl::PrintF("%-*s  %-8s  %5s  %9s  %7s  %s\n", width, "CHANNEL", "STATE", "EPOCH", "CONSUMERS", "PID",
-               "PRODUCER");
+Table TableOf(const std::vector<Channel>& channels) {
+  Table table({{"CHANNEL"},
+               {"STATE"},
+               {"EPOCH", Align::kRight},
+               {"CONSUMERS", Align::kRight},
+               {"PID", Align::kRight},
+               {"PRODUCER"}});
   for (const Channel& channel : channels) {
-    absl::PrintF("%-*s  %-8s  %5d  %9d  %7d  %s on %s\n", width, channel.spec.name, NameOf(channel.state),
-                 channel.epoch, channel.consumer_count, channel.spec.process.pid,
-                 absl::Utf8SafeCHexEscape(channel.producer_identity),
-                 absl::Utf8SafeCHexEscape(channel.spec.process.host));
+    table.AddRow({channel.spec.name, NameOf(channel.state), absl::StrCat(channel.epoch),
+                  absl::StrCat(channel.consumer_count), absl::StrCat(channel.spec.process.pid),
+                  absl::StrCat(channel.producer_identity, " on ", channel.spec.process.host)});
   }
+  return table;
 }
 
 ordered_json ToJson(const Channel& channel) {
@@ -125,12 +116,10 @@ template <typename AnyChannel>
 ExitCode Show(const absl::StatusOr<std::vector<AnyChannel>>& channels, Output output) {
   if (!channels.ok()) return Fail(channels.status());
   if (output == Output::kText) {
-    PrintTable(*channels);
+    PrintTable(TableOf(*channels));
     return kDone;
   }
-  for (const AnyChannel& channel : *channels) {
-    std::puts(ToJson(channel).dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
-  }
+  for (const AnyChannel& channel : *channels) PrintObject(ToJson(channel));
   return kDone;
 }
 

@@ -7,12 +7,12 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "client/cli/scalar.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -22,43 +22,6 @@ using shm::Field;
 using shm::ScalarType;
 
 constexpr size_t kOpaqueBytesShown = 32;
-
-// Calls `visit` with the value at `bytes`, as the C++ type that `type` stands for. The payload need not be
-// aligned.
-template <typename Visitor>
-auto VisitScalar(ScalarType type, const std::byte* bytes, const Visitor& visit) {
-  const auto as = [&]<typename T>(T value) {
-    std::memcpy(&value, bytes, sizeof(T));
-    return visit(value);
-  };
-  switch (type) {
-    case ScalarType::kBool:
-      return visit(bytes[0] != std::byte{0});
-    case ScalarType::kChar:
-    case ScalarType::kUint8:
-      return as(uint8_t{});
-    case ScalarType::kInt8:
-      return as(int8_t{});
-    case ScalarType::kInt16:
-      return as(int16_t{});
-    case ScalarType::kInt32:
-      return as(int32_t{});
-    case ScalarType::kInt64:
-      return as(int64_t{});
-    case ScalarType::kUint16:
-      return as(uint16_t{});
-    case ScalarType::kUint32:
-      return as(uint32_t{});
-    case ScalarType::kUint64:
-      return as(uint64_t{});
-    case ScalarType::kFloat32:
-      return as(float{});
-    case ScalarType::kFloat64:
-      return as(double{});
-  }
-  // Schema::Validate lets no other value in.
-  return visit(uint8_t{0});
-}
 
 // The shortest text that reads back as the same number.
 template <typename T>

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/metrics_json.h"
+#include "client/cli/print.h"
+#include "client/cli/rates.h"
 #include "client/cli/terminal.h"
 #include "shm/diagnosis.h"
 
@@ -23,7 +25,6 @@ namespace {
 
 using nlohmann::ordered_json;
 using shm::ChannelMetrics;
-using shm::ConsumerMetrics;
 using shm::Diagnosis;
 using shm::FileReport;
 using shm::Leftover;
@@ -44,30 +45,6 @@ struct DoctorOptions {
   bool clean = false;
   bool yes = false;
 };
-
-const char* NameOf(shm::ProducerState state) {
-  switch (state) {
-    case shm::ProducerState::kAlive:
-      return "alive";
-    case shm::ProducerState::kClosed:
-      return "closed";
-    case shm::ProducerState::kDead:
-      return "dead";
-  }
-  return "unknown";
-}
-
-uint64_t CountAlive(const ChannelMetrics& metrics) {
-  return static_cast<uint64_t>(std::count_if(metrics.consumers.begin(), metrics.consumers.end(),
-                                             [](const ConsumerMetrics& consumer) { return consumer.alive; }));
-}
-
-uint64_t LargestLag(const ChannelMetrics& metrics) {
-  uint64_t lag = 0;
-  for (const ConsumerMetrics& consumer : metrics.consumers)
-    lag = std::max(lag, consumer.alive ? consumer.lag : 0);
-  return lag;
-}
 
 std::string Age(const ChannelMetrics& metrics) {
   return absl::FormatDuration(absl::Trunc(absl::Now() - metrics.created, absl::Seconds(1)));
@@ -93,7 +70,7 @@ void PrintTable(const Diagnosis& diagnosis) {
       absl::PrintF("%-*s  %-8s  %-9s  cannot be read\n", width, report.channel, id, Place(report));
       continue;
     }
-    const uint64_t alive = CountAlive(metrics);
+    const uint32_t alive = CountAlive(metrics);
     absl::PrintF("%-*s  %-8s  %-9s  %-8s  %7d  %5d  %4d  %8d  %13d  %s\n", width, report.channel, id,
                  Place(report), NameOf(metrics.producer_state), metrics.producer_pid, alive,
                  metrics.consumers.size() - alive, LargestLag(metrics), metrics.segment_bytes, Age(metrics));
@@ -113,25 +90,6 @@ void PrintProblems(const Diagnosis& diagnosis) {
   }
 }
 
-ordered_json ToJson(const ConsumerMetrics& consumer) {
-  return {{"place", consumer.place},
-          {"alive", consumer.alive},
-          {"pid", consumer.pid},
-          {"order", consumer.order == shm::ReadOrder::kLatest ? "latest" : "next"},
-          {"group", consumer.group},
-          {"cursor", consumer.cursor},
-          {"lag", consumer.lag},
-          {"received_slots", consumer.received_slots},
-          {"received_bytes", consumer.received_bytes},
-          {"missed_slots", consumer.missed_slots},
-          {"corrupt_slots", consumer.corrupt_slots},
-          {"redelivered_slots", consumer.redelivered_slots},
-          {"waits", consumer.waits},
-          {"sleeps", consumer.sleeps},
-          {"pinned_chunks", consumer.pinned_chunks},
-          {"blocked_producer_ns", absl::ToInt64Nanoseconds(consumer.blocked_producer)}};
-}
-
 ordered_json ToJson(const SegmentReport& report) {
   ordered_json json = {{"channel", report.channel},
                        {"segment_id", report.segment_id.ToHex()},
@@ -139,35 +97,14 @@ ordered_json ToJson(const SegmentReport& report) {
                        {"abandoned", report.abandoned},
                        {"problems", report.problems}};
   if (!report.status.ok()) return json;
-  const ChannelMetrics& metrics = report.metrics;
-  const shm::ProducerStats& producer = metrics.producer;
-  json["producer"] = NameOf(metrics.producer_state);
-  json["producer_pid"] = metrics.producer_pid;
-  json["segment_bytes"] = metrics.segment_bytes;
-  json["created_ns"] = absl::ToUnixNanos(metrics.created);
-  json["committed_slots"] = producer.committed_slots;
-  json["committed_bytes"] = producer.committed_bytes;
-  json["aborted_slots"] = producer.aborted_slots;
-  json["waits"] = producer.waits;
-  json["blocked_ns"] = absl::ToInt64Nanoseconds(producer.blocked);
-  json["wakes"] = producer.wakes;
-  json["evicted_consumers"] = producer.evicted_consumers;
-  json["dropped_backlogs"] = producer.dropped_backlogs;
-  json["cut_off_consumers"] = producer.cut_off_consumers;
-  json["invalid_peer_values"] = producer.invalid_peer_values;
-  json["consumers"] = ordered_json::array();
-  for (const ConsumerMetrics& consumer : metrics.consumers) json["consumers"].push_back(ToJson(consumer));
+  json.update(CountersOf(report.metrics));
   return json;
 }
 
-void PrintLine(const ordered_json& json) {
-  std::puts(json.dump(-1, ' ', false, ordered_json::error_handler_t::replace).c_str());
-}
-
 void PrintJson(const Diagnosis& diagnosis) {
-  for (const SegmentReport& report : diagnosis.segments) PrintLine(ToJson(report));
+  for (const SegmentReport& report : diagnosis.segments) PrintObject(ToJson(report));
   for (const FileReport& file : diagnosis.files) {
-    PrintLine({{"file", file.path}, {"abandoned", file.abandoned}, {"problems", {file.what}}});
+    PrintObject({{"file", file.path}, {"abandoned", file.abandoned}, {"problems", {file.what}}});
   }
 }
 
@@ -204,7 +141,7 @@ ExitCode Clean(const Diagnosis& diagnosis, const DoctorOptions& options) {
     const bool removed = shm::RemoveLeftover(options.directory, leftover);
     all = all && removed;
     if (options.output == Output::kJson) {
-      PrintLine(
+      PrintObject(
           {{"channel", leftover.channel}, {"segment_id", leftover.segment_id.ToHex()}, {"removed", removed}});
     } else {
       absl::PrintF("%s: %s\n", removed ? "removed" : "kept", Shown(NameOf(leftover)));

@@ -1,7 +1,11 @@
 #include "client/cli/interrupt.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
+
+#include "absl/time/clock.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -26,5 +30,19 @@ void WatchForInterrupts() {
 }
 
 bool Interrupted() { return interrupted.load(std::memory_order_relaxed); }
+
+bool Pause(absl::Duration duration) {
+  const absl::Duration end = MonotonicClock() + duration;
+  while (!Interrupted()) {
+    const absl::Duration left = end - MonotonicClock();
+    if (left <= absl::ZeroDuration()) return true;
+    absl::SleepFor(std::min(left, kInterruptSlice));
+  }
+  return false;
+}
+
+absl::Duration MonotonicClock() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 }  // namespace pylabhub::cli

@@ -16,4 +16,10 @@ void WatchForInterrupts();
 // Thread safety: any thread.
 bool Interrupted();
 
+// Waits so long; false, at once, when interrupted.
+bool Pause(absl::Duration duration);
+
+// Since some moment, for measuring: never goes back, and knows no summer time.
+absl::Duration MonotonicClock();
+
 }  // namespace pylabhub::cli

@@ -5,12 +5,16 @@
 #include "client/cli/arguments.h"
 #include "client/cli/certs.h"
 #include "client/cli/channels.h"
+#include "client/cli/describe.h"
 #include "client/cli/doctor.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/policy.h"
+#include "client/cli/profile.h"
 #include "client/cli/publish.h"
 #include "client/cli/schema.h"
+#include "client/cli/stats.h"
 #include "client/cli/tail.h"
+#include "client/cli/terminal.h"
 #include "client/cli/tls.h"
 
 // NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
@@ -23,16 +27,23 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddPublish(app, chosen);
   pylabhub::cli::AddTail(app, chosen);
   pylabhub::cli::AddChannels(app, chosen);
+  pylabhub::cli::AddDescribe(app, chosen);
+  pylabhub::cli::AddStats(app, chosen);
   pylabhub::cli::AddSchema(app, chosen);
   pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
   pylabhub::cli::AddTls(app, chosen);
   pylabhub::cli::AddPolicy(app, chosen);
+  pylabhub::cli::AddProfileOption(app);
+  pylabhub::cli::AddProfile(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // --help is an "error" of CLI11's with code 0.
     return app.exit(error) == 0 ? pylabhub::cli::kDone : pylabhub::cli::kBadUsage;
+  }
+  if (const absl::Status status = pylabhub::cli::ApplyProfile(app); !status.ok()) {
+    return pylabhub::cli::Fail(status);
   }
   return chosen();
 }

@@ -1,6 +1,8 @@
 #include "client/cli/publish.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,6 +15,7 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/input.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/payload_source.h"
 #include "client/cli/terminal.h"
 
 namespace pylabhub::cli {
@@ -25,17 +28,28 @@ constexpr char kHelp[] = R"(
 A block is sent when it is full or when the input pauses. Nothing is lost: the publisher waits until --consumers
 consumers are attached, and then for the slowest of them; with --policy pipeline, for the slowest group.
 
+With --format csv a row is a record (the first row names the fields: `celsius`, `position[0]`), with json a line is: an
+object keyed by field, or a line of `tail --output json`. --schema says what the bytes are: the file holds a schema's
+canonical text, as `describe CHANNEL --schema` and `schema get` print it.
+
 Examples:
   pylabhub publish camera.raw < frames.bin
   pylabhub publish logs --slot-bytes 64KiB /var/log/syslog
   vmstat 1 | pylabhub publish host.vmstat --consumers 2
   pylabhub publish jobs jobs.txt --slot-bytes 4KiB --policy pipeline --group work --group archive
+  pylabhub publish sensor.replayed readings.csv --format csv --schema temperature.schema
+  pylabhub tail sensor.temperature --output json | pylabhub publish sensor.copy --format json --schema temperature.schema
 )";
+
+constexpr uint64_t kDefaultSlotBytes = 1 << 20;
 
 struct PublishOptions {
   std::string channel;
   std::string file = "-";
-  uint64_t slot_bytes = 1 << 20;
+  InputFormat format = InputFormat::kRaw;
+  std::string schema_file;
+  uint64_t slot_bytes = kDefaultSlotBytes;
+  bool slot_bytes_said = false;
   uint32_t capacity_slots = 16;
   uint32_t consumers = 1;
   shm::Policy policy = shm::Policy::kSyncReader;
@@ -62,17 +76,45 @@ absl::Status CheckOptions(const PublishOptions& options) {
   if (options.policy != shm::Policy::kPipeline && !options.groups.empty()) {
     return absl::InvalidArgumentError("--group needs --policy pipeline: no other policy has groups");
   }
+  if (options.format != InputFormat::kRaw && options.schema_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--format csv and json need --schema FILE, which says what the fields are; `pylabhub describe "
+        "CHANNEL "
+        "--schema` prints that of a channel");
+  }
   return absl::OkStatus();
 }
 
-shm::ChannelConfig ConfigFrom(const PublishOptions& options) {
+absl::StatusOr<shm::Schema> SchemaFrom(const PublishOptions& options) {
+  if (options.schema_file.empty()) return shm::Schema::Opaque();
+  std::ifstream file(options.schema_file);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot read ", options.schema_file, "; give a file with a schema's canonical text"));
+  }
+  absl::StatusOr<shm::Schema> schema = shm::ParseCanonicalText(text);
+  if (!schema.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(options.schema_file, ": ", schema.status().message()));
+  }
+  if (schema->opaque() && options.format != InputFormat::kRaw) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.schema_file, ": bytes without fields cannot be written as csv or json; say --format raw"));
+  }
+  return schema;
+}
+
+shm::ChannelConfig ConfigFrom(const PublishOptions& options, const shm::Schema& schema) {
   shm::ChannelConfig config;
+  config.schema = schema;
   config.channel = options.channel;
   config.policy = options.policy;
   config.groups = options.groups;
   config.buffering = options.capacity_slots == 1 ? shm::Buffering::kSingle : shm::Buffering::kRingBuffer;
   config.capacity_slots = options.capacity_slots;
-  config.slot_bytes = options.slot_bytes;
+  // A slot of its own for each record, where nothing else is said.
+  config.slot_bytes =
+      schema.opaque() || options.slot_bytes_said ? options.slot_bytes : uint64_t{schema.record_bytes};
   config.min_consumers = options.consumers;
   config.directory = options.directory;
   return config;
@@ -91,8 +133,9 @@ std::map<std::string, shm::Policy> PolicyNames() {
 // Moves the input into the channel; knows nothing of command lines.
 class Publisher {
  public:
-  Publisher(Input input, ChannelProducer channel, const BrokerLink& broker, const PublishOptions& options)
-      : input_(std::move(input)),
+  Publisher(std::unique_ptr<PayloadSource> source, ChannelProducer channel, const BrokerLink& broker,
+            const PublishOptions& options)
+      : source_(std::move(source)),
         channel_(std::move(channel)),
         producer_(*channel_.block),
         broker_(broker),
@@ -110,7 +153,7 @@ class Publisher {
         return Fail(kFailed,
                     absl::StrCat("another producer took ", options_.channel, " over after ", Sent()));
       }
-      const absl::StatusOr<size_t> payload_bytes = input_.ReadBlock(slot.payload());
+      const absl::StatusOr<size_t> payload_bytes = source_->Fill(slot.payload());
       if (absl::IsCancelled(payload_bytes.status())) return kInterrupted;
       if (!payload_bytes.ok()) return Fail(payload_bytes.status());
       if (*payload_bytes == 0) return kDone;
@@ -161,7 +204,7 @@ class Publisher {
     return absl::StrCat(stats.committed_bytes, " bytes in ", stats.committed_slots, " slots");
   }
 
-  Input input_;
+  std::unique_ptr<PayloadSource> source_;
   ChannelProducer channel_;
   shm::DataBlockProducer& producer_;
   const BrokerLink& broker_;
@@ -174,13 +217,16 @@ ExitCode Publish(const PublishOptions& options) {
   // Before the channel exists: a file that cannot be read disturbs nobody.
   absl::StatusOr<Input> input = Input::Open(options.file);
   if (!input.ok()) return Fail(input.status());
+  const absl::StatusOr<shm::Schema> schema = SchemaFrom(options);
+  if (!schema.ok()) return Fail(schema.status());
   const absl::StatusOr<BrokerLink> broker = BrokerLink::Connect(options.broker);
   if (!broker.ok()) return Fail(broker.status());
   WatchForInterrupts();
   absl::StatusOr<ChannelProducer> channel =
-      CreateChannel(ConfigFrom(options), broker->messenger(), {}, options.memory);
+      CreateChannel(ConfigFrom(options, *schema), broker->messenger(), {}, options.memory);
   if (!channel.ok()) return Fail(channel.status());
-  return Publisher(*std::move(input), *std::move(channel), *broker, options).Run();
+  std::unique_ptr<PayloadSource> source = NewPayloadSource(options.format, *std::move(input), *schema);
+  return Publisher(std::move(source), *std::move(channel), *broker, options).Run();
 }
 
 }  // namespace
@@ -194,7 +240,16 @@ void AddPublish(CLI::App& app, Action& chosen) {
   verb->add_option("FILE", options->file, "What to send; - is standard input")
       ->type_name("")
       ->capture_default_str();
-  AddBytes(*verb, "--slot-bytes", options->slot_bytes, "The largest block");
+  const std::map<std::string, InputFormat> formats = {
+      {"raw", InputFormat::kRaw}, {"csv", InputFormat::kCsv}, {"json", InputFormat::kJson}};
+  verb->add_option("--format", options->format, "What the input is: bytes, rows of text, or lines of JSON")
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->type_name("raw|csv|json")
+      ->default_str("raw");
+  verb->add_option("--schema", options->schema_file, "File with the canonical text of the channel's schema")
+      ->type_name("FILE");
+  CLI::Option* slot_bytes =
+      AddBytes(*verb, "--slot-bytes", options->slot_bytes, "The largest block; with --schema: one record");
   verb->add_option("--capacity", options->capacity_slots, "Slots in the ring: how far a consumer may lag")
       ->type_name("SLOTS")
       ->capture_default_str();
@@ -205,9 +260,8 @@ void AddPublish(CLI::App& app, Action& chosen) {
   verb->add_option("--policy", options->policy,
                    "Who gets which block: every consumer every block; one consumer only; or each group every "
                    "block, and in it one consumer")
-      ->transform(
-          CLI::CheckedTransformer(PolicyNames()).description("sync_reader, single_reader or pipeline"))
-      ->type_name("")
+      ->transform(CLI::CheckedTransformer(PolicyNames()).description(""))
+      ->type_name("sync_reader|single_reader|pipeline")
       ->default_str(std::string(shm::NameOf(options->policy)));
   verb->add_option("--group", options->groups, "Declare a group of the pipeline; may be given up to 8 times")
       ->type_name("NAME")
@@ -222,10 +276,13 @@ void AddPublish(CLI::App& app, Action& chosen) {
           "--memory", options->memory,
           "How consumers come to the channel's memory: files in the folder, or from the broker's hands; "
           "automatic: from the broker if it does that")
-      ->transform(CLI::CheckedTransformer(memories).description("automatic, named or handed-over"))
-      ->type_name("")
+      ->transform(CLI::CheckedTransformer(memories).description(""))
+      ->type_name("automatic|named|handed-over")
       ->default_str("automatic");
-  verb->callback([options, &chosen] { chosen = [options] { return Publish(*options); }; });
+  verb->callback([options, slot_bytes, &chosen] {
+    options->slot_bytes_said = slot_bytes->count() > 0;
+    chosen = [options] { return Publish(*options); };
+  });
 }
 
 }  // namespace pylabhub::cli

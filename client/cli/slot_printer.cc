@@ -36,15 +36,16 @@ absl::Status WriteAll(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-absl::Status SlotPrinter::Print(const shm::ReadSlot& slot) {
+absl::Status SlotPrinter::Print(const shm::ReadSlot& slot, uint64_t passed_over) {
+  const uint64_t missed_slots = slot.missed_slots() + passed_over;
   switch (shape_) {
     case Shape::kText:
-      return PrintText(slot);
+      return PrintText(slot, missed_slots);
     case Shape::kJson:
-      return PrintJson(slot);
+      return PrintJson(slot, missed_slots);
     case Shape::kRaw:
-      if (slot.missed_slots() > 0) {
-        Note(absl::StrCat("missed ", slot.missed_slots(), " slots before slot ", slot.sequence()));
+      if (missed_slots > 0) {
+        Note(absl::StrCat("missed ", missed_slots, " slots before slot ", slot.sequence()));
       }
       return WriteAll(slot.payload());
   }
@@ -53,15 +54,14 @@ absl::Status SlotPrinter::Print(const shm::ReadSlot& slot) {
 
 absl::Status SlotPrinter::Flush() { return std::fflush(stdout) == 0 ? absl::OkStatus() : OutputError(); }
 
-absl::Status SlotPrinter::PrintText(const shm::ReadSlot& slot) {
+absl::Status SlotPrinter::PrintText(const shm::ReadSlot& slot, uint64_t missed_slots) {
   std::string line =
       Paint(STDOUT_FILENO, Colour::kDim,
             absl::StrFormat("#%d  %s", slot.sequence(),
                             absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", slot.timestamp(), absl::UTCTimeZone())));
-  if (slot.missed_slots() > 0) {
-    absl::StrAppend(
-        &line, "  ",
-        Paint(STDOUT_FILENO, Colour::kYellow, absl::StrCat("(missed ", slot.missed_slots(), ")")));
+  if (missed_slots > 0) {
+    absl::StrAppend(&line, "  ",
+                    Paint(STDOUT_FILENO, Colour::kYellow, absl::StrCat("(missed ", missed_slots, ")")));
   }
   if (slot.redelivered()) {
     absl::StrAppend(&line, "  ", Paint(STDOUT_FILENO, Colour::kYellow, "(redelivered)"));
@@ -70,10 +70,10 @@ absl::Status SlotPrinter::PrintText(const shm::ReadSlot& slot) {
   return PrintLine(line);
 }
 
-absl::Status SlotPrinter::PrintJson(const shm::ReadSlot& slot) {
+absl::Status SlotPrinter::PrintJson(const shm::ReadSlot& slot, uint64_t missed_slots) {
   nlohmann::ordered_json object = {{"sequence", slot.sequence()},
                                    {"timestamp_ns", slot.timestamp_ns()},
-                                   {"missed_slots", slot.missed_slots()},
+                                   {"missed_slots", missed_slots},
                                    {"payload_bytes", slot.payload().size()}};
   if (slot.redelivered()) object["redelivered"] = true;
   object.update(decoder_.Json(slot.payload()));

@@ -22,14 +22,16 @@ class SlotPrinter {
 
   // kCancelled if whoever read our output is gone (`| head`), which is no failure; kUnavailable if writing
   // failed.
-  absl::Status Print(const shm::ReadSlot& slot);
+  //
+  // `passed_over`: slots that were read and not shown since the last one that was; they count as missed.
+  absl::Status Print(const shm::ReadSlot& slot, uint64_t passed_over = 0);
 
   // Shows what Print still holds back. Call before a wait. Same errors.
   absl::Status Flush();
 
  private:
-  absl::Status PrintText(const shm::ReadSlot& slot);
-  absl::Status PrintJson(const shm::ReadSlot& slot);
+  absl::Status PrintText(const shm::ReadSlot& slot, uint64_t missed_slots);
+  absl::Status PrintJson(const shm::ReadSlot& slot, uint64_t missed_slots);
 
   Shape shape_;
   Decoder decoder_;

@@ -2,14 +2,20 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/channel.h"
 #include "client/cli/broker_option.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/print.h"
+#include "client/cli/quantity.h"
+#include "client/cli/rate_meter.h"
 #include "client/cli/slot_printer.h"
 #include "client/cli/terminal.h"
 
@@ -28,6 +34,8 @@ Examples:
   pylabhub tail camera.raw --raw > frames.bin
   pylabhub tail sensor.temperature --latest --count 1 --timeout 5s
   pylabhub tail jobs --group archive
+  pylabhub tail sensor.temperature --fields celsius --every 1s
+  pylabhub tail camera.raw --rate
 )";
 
 struct TailOptions {
@@ -36,6 +44,9 @@ struct TailOptions {
   bool raw = false;
   bool latest = false;
   std::string group;
+  std::vector<std::string> fields;
+  absl::Duration every = absl::ZeroDuration();
+  bool rate = false;
   uint64_t count = 0;
   absl::Duration timeout = absl::InfiniteDuration();
   absl::Duration wait = absl::ZeroDuration();
@@ -51,13 +62,35 @@ absl::StatusOr<ChannelConsumer> Connect(const TailOptions& options, const Broker
   return ConnectChannel(options.channel, options.wait, broker.messenger(), consumer_options);
 }
 
+// The schema with these of its fields alone, in the order in which they are wanted; all, if none is named.
+absl::StatusOr<shm::Schema> SchemaOf(const shm::Schema& schema, const std::vector<std::string>& fields) {
+  if (fields.empty()) return schema;
+  shm::Schema chosen = schema;
+  chosen.fields.clear();
+  for (const std::string& name : fields) {
+    const auto has_name = [&](const shm::Field& field) { return field.name == name; };
+    const auto found = std::find_if(schema.fields.begin(), schema.fields.end(), has_name);
+    if (found == schema.fields.end()) {
+      const auto name_of = [](std::string* out, const shm::Field& field) {
+        absl::StrAppend(out, field.name);
+      };
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--fields: the channel has no field '", name, "'; it has ",
+          schema.fields.empty() ? "none: its slots are bytes" : absl::StrJoin(schema.fields, ", ", name_of)));
+    }
+    chosen.fields.push_back(*found);
+  }
+  return chosen;
+}
+
 // Shows slots until the channel ends; knows nothing of command lines.
 class Tail {
  public:
-  Tail(ChannelConsumer channel, const TailOptions& options)
+  Tail(ChannelConsumer channel, const shm::Schema& shown, const TailOptions& options)
       : channel_(std::move(channel)),
         options_(options),
-        printer_(ShapeOf(options), channel_.block->schema()) {}
+        printer_(ShapeOf(options), shown),
+        meter_(options.every > absl::ZeroDuration() ? options.every : absl::Seconds(1), MonotonicClock()) {}
 
   ExitCode Run() {
     const ExitCode code = ShowSlots();
@@ -72,14 +105,11 @@ class Tail {
   }
 
   ExitCode ShowSlots() {
-    for (uint64_t shown = 0; options_.count == 0 || shown < options_.count; ++shown) {
+    while (options_.count == 0 || shown_ < options_.count) {
       ReadSlot slot = AcquireSlot();
-      if (slot.result() == SlotResult::kProducerClosed && GoesOn()) {
-        --shown;
-        continue;
-      }
+      if (slot.result() == SlotResult::kProducerClosed && GoesOn()) continue;
       if (!slot) return WhyNoSlot(slot.result());
-      absl::Status status = printer_.Print(slot);
+      absl::Status status = Show(slot);
       if (absl::IsCancelled(status)) return kDone;
       if (!status.ok()) return Fail(status);
       if (slot.Release() != SlotResult::kOk) {
@@ -90,6 +120,51 @@ class Tail {
       }
     }
     return kDone;
+  }
+
+  absl::Status Show(const ReadSlot& slot) {
+    if (options_.rate) {
+      meter_.Add(slot.payload().size(), slot.missed_slots());
+      return TellRate();
+    }
+    const absl::Duration now =
+        options_.every > absl::ZeroDuration() ? MonotonicClock() : absl::ZeroDuration();
+    if (now < next_show_) {
+      passed_over_ += 1 + slot.missed_slots();
+      return absl::OkStatus();
+    }
+    next_show_ = now + options_.every;
+    ++shown_;
+    return printer_.Print(slot, std::exchange(passed_over_, 0));
+  }
+
+  // With --rate: what came, once an interval.
+  absl::Status TellRate() {
+    const std::optional<IntakeRate> rate = meter_.Take(MonotonicClock());
+    if (!rate) return absl::OkStatus();
+    ++shown_;
+    if (options_.output == Output::kJson) {
+      PrintObject({{"channel", options_.channel},
+                   {"time_ns", absl::GetCurrentTimeNanos()},
+                   {"interval_ns", absl::ToInt64Nanoseconds(rate->interval)},
+                   {"slots", rate->slots},
+                   {"payload_bytes", rate->payload_bytes},
+                   {"missed_slots", rate->missed_slots},
+                   {"slots_per_second", rate->slots_per_second},
+                   {"bytes_per_second", rate->bytes_per_second},
+                   {"missed_slots_per_second", rate->missed_slots_per_second}});
+    } else {
+      PrintLine(absl::StrCat(RateText(rate->slots_per_second), " slots/s  ",
+                             ByteRateText(rate->bytes_per_second), "  missed ", rate->missed_slots));
+    }
+    return printer_.Flush();
+  }
+
+  // Whether that was all that was wanted, or nobody reads what is shown, while there was nothing to read.
+  bool EndedWhileIdle() {
+    if (!options_.rate) return false;
+    idle_status_ = TellRate();
+    return !idle_status_.ok() || (options_.count > 0 && shown_ >= options_.count);
   }
 
   ReadSlot AcquireSlot() {
@@ -103,8 +178,10 @@ class Tail {
       const absl::Duration slice = std::min(left, kInterruptSlice);
       ReadSlot slot = channel_.block->Acquire(slice);
       left -= slice;
-      if (slot || slot.result() != SlotResult::kTimeout || left <= absl::ZeroDuration() || Interrupted())
+      if (slot || slot.result() != SlotResult::kTimeout || left <= absl::ZeroDuration() || Interrupted() ||
+          EndedWhileIdle()) {
         return slot;
+      }
     }
   }
 
@@ -132,6 +209,8 @@ class Tail {
                                                 " died without closing it; all that it sent was shown"));
       case SlotResult::kTimeout:
         if (Interrupted()) return kInterrupted;
+        if (!idle_status_.ok()) return absl::IsCancelled(idle_status_) ? kDone : Fail(idle_status_);
+        if (options_.count > 0 && shown_ >= options_.count) return kDone;
         return Fail(kTimedOut, absl::StrCat("nothing came on ", options_.channel, " for ",
                                             absl::FormatDuration(options_.timeout)));
       default:
@@ -142,6 +221,11 @@ class Tail {
   ChannelConsumer channel_;
   const TailOptions& options_;
   SlotPrinter printer_;
+  RateMeter meter_;
+  uint64_t shown_ = 0;        // slots, or lines of --rate
+  uint64_t passed_over_ = 0;  // slots since the last one shown
+  absl::Duration next_show_ = absl::ZeroDuration();
+  absl::Status idle_status_;
 };
 
 ExitCode RunTail(const TailOptions& options) {
@@ -155,8 +239,10 @@ ExitCode RunTail(const TailOptions& options) {
                              "; `pylabhub channels` lists those that there are, --wait 10s waits for it"));
   }
   if (!channel.ok()) return Fail(channel.status());
+  const absl::StatusOr<shm::Schema> shown = SchemaOf(channel->block->schema(), options.fields);
+  if (!shown.ok()) return Fail(shown.status());
   WatchForInterrupts();
-  return Tail(*std::move(channel), options).Run();
+  return Tail(*std::move(channel), *shown, options).Run();
 }
 
 }  // namespace
@@ -166,9 +252,22 @@ void AddTail(CLI::App& app, Action& chosen) {
   CLI::App* verb = app.add_subcommand("tail", "Show what flows through a channel");
   verb->footer(absl::StrCat(kHelp, "\n", kExitCodeHelp));
   AddChannel(*verb, options->channel);
-  CLI::Option* output = AddOutput(*verb, options->output);
-  verb->add_flag("--raw", options->raw, "Write the payload's bytes to standard output, and nothing else")
-      ->excludes(output);
+  CLI::Option* output = AddOutput(*verb, options->output)->type_name("text|json")->default_str("text");
+  CLI::Option* raw =
+      verb->add_flag("--raw", options->raw, "Write the payload's bytes to standard output, and nothing else")
+          ->excludes(output);
+  CLI::Option* fields =
+      verb->add_option("--fields", options->fields, "Show these fields alone: celsius,timestamp_ns")
+          ->delimiter(',')
+          ->type_name("NAME,...")
+          ->excludes(raw);
+  AddDuration(*verb, "--every", options->every,
+              "Show one slot each time; those between are read and counted as missed")
+      ->default_str("");
+  verb->add_flag("--rate", options->rate,
+                 "Show how much comes, once a second or as --every says, instead of what")
+      ->excludes(raw)
+      ->excludes(fields);
   CLI::Option* latest =
       verb->add_flag("--latest", options->latest,
                      "Always the newest slot, skipping those in between; never holds the producer up");
@@ -177,7 +276,7 @@ void AddTail(CLI::App& app, Action& chosen) {
           "Share the slots of a pipeline with the others in this group; not needed if it has one group")
       ->type_name("NAME")
       ->excludes(latest);
-  verb->add_option("--count", options->count, "Stop after so many slots; 0 never stops")
+  verb->add_option("--count", options->count, "Stop after so many slots (lines, with --rate); 0 never stops")
       ->type_name("N")
       ->capture_default_str();
   AddDuration(*verb, "--timeout", options->timeout, "Give up when nothing comes for so long");

@@ -1,6 +1,7 @@
 """Runs the real `pylabhub` in a folder of shared memory of its own, which must be empty when the test ends."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -11,21 +12,33 @@ TOOL = os.path.abspath("client/cli/pylabhub")
 PATIENCE_S = 60
 
 
+# Verbs that have nothing to do with channels in shared memory.
+WITHOUT_DIRECTORY = ("certs", "completion", "policy", "profile", "tls", "watch")
+
+
 class ToolTest(unittest.TestCase):
     def setUp(self):
         # A tmpfs: where channels live. Made under /dev/shm, but with a name of its own.
         self.directory = tempfile.mkdtemp(prefix="pylabhub-test-", dir="/dev/shm")
         self.addCleanup(self._check_that_nothing_is_left)
         # A broker of the caller's must not be asked.
-        for name in ("PYLABHUB_BROKER", "PYLABHUB_CERTS"):
+        for name in ("PYLABHUB_BROKER", "PYLABHUB_CERTS", "PYLABHUB_DIRECTORY", "PYLABHUB_PROFILE"):
             os.environ.pop(name, None)
+        # Nor a profile of the caller's taken.
+        self.config = tempfile.mkdtemp(prefix="pylabhub-config-", dir=os.environ.get("TEST_TMPDIR"))
+        self.addCleanup(shutil.rmtree, self.config)
+        os.environ["XDG_CONFIG_HOME"] = self.config
         self.processes = []
         self.addCleanup(self._end_processes)
+
+    def scratch(self, name):
+        """A path for a file of the test's own, which goes with it."""
+        return os.path.join(self.config, name)
 
     def start(self, verb, *arguments, **options):
         """Starts a verb of the tool, with pipes for its output."""
         process = subprocess.Popen(
-            [TOOL, verb, *arguments] + ([] if verb in ("certs", "policy", "tls") else ["--directory", self.directory]),
+            [TOOL, verb, *arguments] + ([] if verb in WITHOUT_DIRECTORY else ["--directory", self.directory]),
             stdin=options.pop("stdin", subprocess.DEVNULL), stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE, **options)
         self.processes.append(process)
