@@ -14,9 +14,10 @@ packages_of() {
   case "$1" in
     build)
       echo bazel-bootstrap bazel-rules-java bazel-rules-proto g++ grpc-proto openssl procps python3 \
-        libabsl-dev libbenchmark-dev libboost1.81-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev \
-        libprotobuf-dev libseccomp-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev nlohmann-json3-dev \
-        prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc pybind11-dev python3-dev python3-numpy
+        hdf5-tools libabsl-dev libbenchmark-dev libboost1.81-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev \
+        libhdf5-dev libprotobuf-dev libseccomp-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev \
+        nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc pybind11-dev python3-dev \
+        python3-h5py python3-numpy
       ;;
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
     container) echo buildah catatonit debootstrap podman runc ;;

@@ -11,6 +11,8 @@
 #include "client/cli/policy.h"
 #include "client/cli/profile.h"
 #include "client/cli/publish.h"
+#include "client/cli/record.h"
+#include "client/cli/replay.h"
 #include "client/cli/schema.h"
 #include "client/cli/stats.h"
 #include "client/cli/tail.h"
@@ -26,6 +28,8 @@ int main(int argc, char** argv) {
   pylabhub::cli::Action chosen;
   pylabhub::cli::AddPublish(app, chosen);
   pylabhub::cli::AddTail(app, chosen);
+  pylabhub::cli::AddRecord(app, chosen);
+  pylabhub::cli::AddReplay(app, chosen);
   pylabhub::cli::AddChannels(app, chosen);
   pylabhub::cli::AddDescribe(app, chosen);
   pylabhub::cli::AddStats(app, chosen);

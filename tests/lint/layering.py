@@ -31,6 +31,8 @@ FENCED_HEADERS = {
     r"CLI/": ["broker/main.cc", "broker/flags.", "broker/health_command.", "broker/store_command.", "client/cli/", "client/examples/", "tests/"],
     # A library hands its messages to a hook; only a program decides where they go.
     r"spdlog/sinks/": ["broker/main.cc", "broker/log", "client/cli/", "client/examples/", "tests/"],
+    # Not thread-safe: one folder talks to it.
+    r"hdf5": ["client/recording/", "tests/client/recording/"],
     # Test and bench libraries stay in tests/, with one exception: fakes that ship for applications.
     r"(gtest|gmock|benchmark)/": ["tests/"],
     r"iceoryx": ["tests/bench/"],
