@@ -190,7 +190,9 @@ class Tail {
     if (!channel_.is_handed_over()) return false;
     constexpr absl::Duration kGrace = absl::Seconds(2);
     constexpr absl::Duration kPause = absl::Milliseconds(20);
-    for (absl::Duration waited; waited < kGrace; waited += kPause) {
+    // By the clock: asking takes its time too, when the broker is away.
+    const absl::Time deadline = absl::Now() + kGrace;
+    while (absl::Now() < deadline) {
       const absl::StatusOr<Channel> found =
           channel_.link.messenger->DiscoverProducer(options_.channel, absl::ZeroDuration());
       if (!found.ok() || Interrupted()) return false;
