@@ -121,6 +121,7 @@ check_containers() {
   fi
   deploy/container.sh --test
   verdict containers $?
+  bazel_test "the page about containers" //tests/docs:containers_page_test
 }
 
 check_with_clang_tidy() {
