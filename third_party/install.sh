@@ -22,16 +22,16 @@ packages_of() {
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
     container) echo buildah catatonit debootstrap podman runc ;;
     check) echo clang clang-format clang-tidy libclang-rt-dev python3-grpcio spin ;;
-    python_stubs) echo protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio ;;
+    python_stubs) echo libprotobuf-dev protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio ;;
     node) echo nodejs npm ;;
     go)
       echo golang-go golang-github-golang-protobuf-1-5-dev golang-google-grpc-dev golang-google-protobuf-dev \
         protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc
       ;;
-    ruby) echo protobuf-compiler protobuf-compiler-grpc ruby ruby-grpc ;;
+    ruby) echo libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby ruby-grpc ;;
     java)
       echo default-jdk-headless libgeronimo-annotation-1.3-spec-java libgrpc-java libguava-java libnetty-java libnetty-tcnative-java \
-        libnetty-tcnative-jni libperfmark-java libprotobuf-java protobuf-compiler protobuf-compiler-grpc-java-plugin
+        libnetty-tcnative-jni libperfmark-java libprotobuf-dev libprotobuf-java protobuf-compiler protobuf-compiler-grpc-java-plugin
       ;;
     *)
       echo "third_party/install.sh: unknown group '$1'; see --help" >&2
