@@ -249,6 +249,13 @@ void ConsumerRoster::NoteWoken(const Sleepers& sleepers) {
   }
 }
 
+int ConsumerRoster::CountSleepersFor(uint64_t cursor) const {
+  // Relaxed: the cursor was stored before the state, and the caller has fenced (edge W).
+  return static_cast<int>(std::count_if(active_.begin(), active_.end(), [=](const Place& place) {
+    return IsSleeping(place) && place.entry->cursor.load(std::memory_order_relaxed) == cursor;
+  }));
+}
+
 ConsumerRoster::Place* ConsumerRoster::FindPlace(uint32_t index) {
   const auto found =
       std::find_if(active_.begin(), active_.end(), [=](const Place& place) { return place.index == index; });

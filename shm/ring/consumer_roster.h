@@ -126,6 +126,8 @@ class ConsumerRoster {
   const std::vector<Sleepers>& FindSleepers(uint64_t head);
   // For who has woken as many as were found.
   void NoteWoken(const Sleepers& sleepers);
+  // How many say that they sleep until slot `cursor` comes, which is not committed.
+  int CountSleepersFor(uint64_t cursor) const;
 
   // What the consumer at `index` has agreed to when it holds the producer up, and after how long. What makes no sense
   // is taken for kBlock.

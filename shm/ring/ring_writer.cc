@@ -1,8 +1,10 @@
 #include "shm/ring/ring_writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <memory>
+#include <thread>
 
 #include "shm/os/crash_point.h"
 #include "shm/os/full_fence.h"
@@ -18,6 +20,8 @@ namespace {
 // What surely fits into the cache that a core has to itself.
 constexpr uint64_t kCacheBytes = uint64_t{512} * 1024;
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
+// What somebody needs who is going to sleep, unless it is stopped just then.
+constexpr std::chrono::milliseconds kFarewell{1};
 // Instead of a time stamp: that of the moment.
 constexpr int64_t kNow = std::numeric_limits<int64_t>::min();
 
@@ -349,8 +353,26 @@ void RingWriter::Close() {
   PYLABHUB_CRASH_POINT("ring.close.begun");
   segment_.header->wait.closed_at.store(next_ + 1, std::memory_order_release);
   PYLABHUB_CRASH_POINT("ring.close.recorded");
-  FutexWakeAll(LowHalf(cell()->stamp));
+  WakeForTheEnd();
   PYLABHUB_CRASH_POINT("ring.close.woken");
+}
+
+// The end changes no stamp, since the cell of the next slot may hold one that is still read. So who has looked for the end a
+// moment before it came, and sleeps a moment after a wake, would sleep for its whole slice: it is woken until it was there.
+void RingWriter::WakeForTheEnd() {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point until = Clock::now() + kFarewell;
+  // Edge W: the end was stored before this fence, and who sleeps is read after it: who is not seen to sleep sees the end.
+  FullFence();
+  roster_.LookAtAll(next_);
+  const int sleepers = roster_.CountSleepersFor(next_);
+  int woken = FutexWakeAll(LowHalf(cell()->stamp));
+  // The dead say for ever that they sleep.
+  if (woken < sleepers) roster_.EvictDeadSleepers();
+  while (woken < sleepers && roster_.CountSleepersFor(next_) != 0 && Clock::now() < until) {
+    std::this_thread::yield();
+    woken += FutexWakeAll(LowHalf(cell()->stamp));
+  }
 }
 
 void RingWriter::CountWait(int64_t blocked_ns) {

@@ -90,7 +90,8 @@ class RingWriter {
   // Waits no more for the consumer at `index` below the next slot, or at all, and tells it (PlaceRecord).
   void GiveUpOn(uint32_t index, WhenSlow how);
 
-  // Records that nothing will follow, and wakes everybody.
+  // Records that nothing will follow, and wakes everybody. Who has said that it sleeps, but does not yet, is given time to: a
+  // millisecond at most.
   void Close();
 
   // Adds to the counters that others read.
@@ -133,6 +134,7 @@ class RingWriter {
   void RetireReadSlots(uint64_t slowest_cursor);
   void RetireOverwrittenSlot();
   void WakeSleepers();
+  void WakeForTheEnd();
   void PublishRosterCounters();
 
   DataSegment segment_;

@@ -1,6 +1,6 @@
 // Going to sleep (shm/ring/ring_reader.h, ring_writer.h, shm/data_block_producer.cc): edge W, both ways. A consumer sleeps
-// for the next commit; a lossless producer sleeps for the consumer that holds it up. Who is taken to be awake is not looked
-// at with a fence; therefore the first sleep of one that was awake is short.
+// for the next commit, or for the end; a lossless producer sleeps for the consumer that holds it up. Who is taken to be awake
+// is not looked at with a fence; therefore the first sleep of one that was awake is short.
 //
 // Never: anybody asleep for ever. A sleep that is not the first ends here by a wake alone, although in truth each slice of
 // it ends after 10 ms: a lost wake costs so much time, and is found here as a deadlock.
@@ -27,6 +27,8 @@
 // MUTANT_FUTILE_WAKE_IS_NOTED           deadlock -DCAPACITY=1 -DSLOTS=4 -DLOSSLESS=0 -DLATEST=0
 // MUTANT_SLEEP_SAYS_OLD_CURSOR          deadlock -DCAPACITY=1 -DSLOTS=4 -DLOSSLESS=0 -DLATEST=0
 // MUTANT_SLEEPS_ON_OLD_CELL             deadlock -DCAPACITY=2 -DSLOTS=4 -DLOSSLESS=0 -DLATEST=0
+// MUTANT_NO_FENCE_IN_CLOSE              deadlock
+// MUTANT_CLOSE_WAKES_ONCE               deadlock
 // MUTANT_LATEST_GOES_BY_HEAD            deadlock -DCAPACITY=2 -DSLOTS=4 -DLOSSLESS=0 -DLATEST=1
 
 #ifndef DEPTH
@@ -43,7 +45,8 @@
 #define may_sleep (CAPACITY + 3)
 #define waiting_place (CAPACITY + 4)
 #define waiting_cursor (CAPACITY + 5)
-#define WORDS (CAPACITY + 6)
+#define closed (CAPACITY + 6)
+#define WORDS (CAPACITY + 7)
 #include "memory.pml"
 
 #define kNoSlot 0
@@ -137,6 +140,32 @@ inline WakeSleepers() {
   d_step { value = 0; woken = false }
 }
 
+// The end changes no stamp: who has said that it sleeps is woken until it was there.
+inline Close() {
+  store_release(closed, 1);
+#ifndef MUTANT_NO_FENCE_IN_CLOSE
+  full_fence();
+#endif
+  do
+  :: load(wait_state, value);
+     if
+     :: value != kSleeping -> break
+     :: else ->
+        load(cursor, value);
+        if
+        :: value != next -> break
+        :: else ->
+           FutexWakeAll(CONSUMER, stamp(next));
+#ifdef MUTANT_CLOSE_WAKES_ONCE
+           break
+#else
+           if :: woken -> break :: else fi
+#endif
+        fi
+     fi
+  od
+}
+
 #if LOSSLESS
 #define is_free (memory[cursor] + CAPACITY > next)
 #else
@@ -180,7 +209,8 @@ proctype producer(byte me) {
      store_release(head, next);
      WakeSleepers()
   :: else -> break
-  od
+  od;
+  Close()
 }
 
 // --- The consumer. `expected` moves on when a slot is taken, and the cursor when it is given back.
@@ -257,14 +287,16 @@ inline Sleep() {
   :: !is_there(expected) && must_move ->
      Move();
      if
-     :: !is_there(expected) && !must_move -> FutexWait(stamp(old), value, first)
+     :: !is_there(expected) && !must_move && !memory[closed] -> FutexWait(stamp(old), value, first)
      :: else
      fi
 #endif
 #ifdef MUTANT_SEEN_AFTER_LOOK
-  :: !is_there(expected) && !must_move -> load(stamp(expected), value); FutexWait(stamp(expected), value, first)
+  :: !is_there(expected) && !must_move && !memory[closed] ->
+     load(stamp(expected), value);
+     FutexWait(stamp(expected), value, first)
 #else
-  :: !is_there(expected) && !must_move -> FutexWait(stamp(expected), value, first)
+  :: !is_there(expected) && !must_move && !memory[closed] -> FutexWait(stamp(expected), value, first)
 #endif
   :: else
   fi;
@@ -280,7 +312,8 @@ proctype consumer(byte me) {
   byte old;
 #endif
   do
-  :: expected == SLOTS -> break
+  // All was read before the end came, or it is all gone.
+  :: expected == SLOTS && memory[closed] -> break
   :: is_there(expected) ->
      expected++;
      // After many slots without a sleep.
@@ -290,7 +323,7 @@ proctype consumer(byte me) {
      fi;
      PublishCursor()
   :: !is_there(expected) && must_move -> Move()
-  :: !is_there(expected) && !must_move && expected < SLOTS -> Sleep()
+  :: !is_there(expected) && !must_move && !memory[closed] -> Sleep()
   od
 }
 
