@@ -20,6 +20,7 @@ constexpr size_t WholeWords(size_t bytes) { return bytes / sizeof(uint64_t) * si
 
 // Neither touches a byte of private memory that was not handed over: shared words are whole, private ends are not.
 void StoreBytes(std::byte* shared, std::span<const std::byte> source) {
+  if (source.empty()) return;  // It may be nowhere.
   const size_t whole_bytes = WholeWords(source.size());
   StoreInline(shared, source.data(), whole_bytes);
   if (whole_bytes == source.size()) return;

@@ -6,11 +6,8 @@
 // the honest consumer's own entry alone, it is given everything that its policy promises.
 //
 // Sample 255 is none: the rest of the input is a control file, which is opened. 254: one is opened after it was spoilt.
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <span>
 #include <vector>
@@ -23,6 +20,7 @@
 #include "shm/segment/control_segment.h"
 #include "shm/segment/data_segment.h"
 #include "shm/segment/layout.h"
+#include "tests/fuzz/honest_consumer.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/require.h"
 #include "tests/fuzz/segment_samples.h"
@@ -36,13 +34,11 @@ using ::pylabhub::shm::ConsumerEntry;
 using ::pylabhub::shm::ControlShape;
 using ::pylabhub::shm::ControlView;
 using ::pylabhub::shm::SegmentMemory;
-using ::pylabhub::shm::SlotResult;
 using ::pylabhub::shm::Touch;
 
 constexpr uint8_t kNoSample = 255;
 constexpr uint8_t kSpoiltBeforeOpening = 254;
 constexpr int kMaxSteps = 300;
-constexpr uint32_t kMaxBatch = 2;
 
 // A new channel, to be copied: building one takes far longer than what is done with it here.
 struct Sample {
@@ -84,18 +80,22 @@ class Channel {
         control_(*shm::ViewControl(control_memory_.bytes())),
         roster_(control_, config_.max_pins, [this](uint32_t place) { return dead_.count(place) == 0; }),
         writer_(segment_, config_, roster_),
-        reader_(Join(sample), &control_.entry(honest_place), SetupOf(honest_place, settles_late)) {}
+        honest_(Join(sample), &control_.entry(honest_place), SetupOf(honest_place, settles_late),
+                committed_bytes_) {
+    if (!spares_honest_) honest_.ExpectAnything();
+    if (lossless_) honest_.ExpectAllFrom(0);
+  }
 
   void Step(Input& input) {
     switch (input.Byte() % 8) {
       case 0:
-        return Produce(input);
+        return ProduceSome(input);
       case 1:
-        return Acquire(1 + input.Byte() % kMaxBatch);
+        return honest_.Acquire(1 + input.Byte() % kMaxBatch);
       case 2:
         return Release();
       case 3:
-        return Sleep();
+        return honest_.Sleep();
       case 4:
         return LookAtConsumers(input);
       case 5:
@@ -111,11 +111,9 @@ class Channel {
     if (spares_honest_) dead_.erase(honest_place_);
     roster_.Refresh(writer_.next_sequence());
     roster_.EvictAllDead();
-    while (Acquire(1), reader_.holding()) Release();
-    Require(!spares_honest_ || reader_.expected_sequence() == writer_.next_sequence(),
-            "an honest consumer reads to the end");
+    honest_.ReadToTheEnd(writer_.next_sequence());
     writer_.Close();
-    Require(!spares_honest_ || reader_.drained(), "and is told that it is the end");
+    honest_.LearnOfTheEnd();
   }
 
  private:
@@ -149,77 +147,18 @@ class Channel {
     return setup;
   }
 
-  static int FillerOf(uint64_t sequence) { return static_cast<uint8_t>(sequence * 31 + 7); }
-
-  void Produce(Input& input) {
-    const uint64_t first = writer_.next_sequence();
-    const size_t slots = 1 + input.Byte() % kMaxBatch;
-    const bool ready = slots == 1 ? writer_.TryAcquire() : writer_.TryAcquireBatch(slots);
+  void ProduceSome(Input& input) {
+    const bool ready = Produce(writer_, config_.slot_bytes, input, committed_bytes_, [&](uint64_t end) {
+      Require(!lossless_ || !spares_honest_ || end <= honest_.released_below() + config_.capacity_slots,
+              "nothing is overwritten that an honest consumer has not given back");
+    });
     Require(ready || lossless_, "a producer that overwrites never waits");
-    if (!ready) return;
-    const uint64_t end = first + writer_.prepared_count();
-    Require(end <= first + slots, "no more are prepared than were asked for");
-    Require(!lossless_ || !spares_honest_ || end <= released_ + config_.capacity_slots,
-            "nothing is overwritten that an honest consumer has not given back");
-    std::vector<size_t> sizes;
-    for (uint32_t i = 0; i < writer_.prepared_count(); ++i) {
-      std::memset(writer_.payload(i).data(), FillerOf(first + i), writer_.payload(i).size());
-      sizes.push_back(input.Number(2) % (config_.slot_bytes + 2));
-    }
-    const bool too_large =
-        std::any_of(sizes.begin(), sizes.end(), [&](size_t bytes) { return bytes > config_.slot_bytes; });
-    const SlotResult result = slots == 1 ? writer_.Commit(sizes[0]) : writer_.CommitBatch(sizes);
-    Require(result == (too_large ? SlotResult::kTooLarge : SlotResult::kOk), "a slot has its size");
-    if (!too_large) sizes_.insert(sizes_.end(), sizes.begin(), sizes.end());
-    Require(writer_.next_sequence() == sizes_.size(), "a slot that was not committed has no number");
-  }
-
-  // Up to `slots` of them.
-  void Acquire(size_t slots) {
-    if (reader_.holding()) return;
-    size_t taken = 0;
-    const SlotResult result = reader_.TryAcquireBatch(std::span(slots_).first(slots), &taken);
-    if (result == SlotResult::kTimeout || (result == SlotResult::kCutOff && !spares_honest_)) return;
-    Require(result == SlotResult::kOk, "a producer that lives commits no corrupt slot");
-    held_ = std::span(slots_).first(taken);
-    for (const shm::SlotView& slot : held_) {
-      // A member of a group is given again what others had, if they die.
-      if (!shares_ || spares_honest_)
-        Require(slot.sequence == next_ + slot.missed_slots, "a number is the next one but for those missed");
-      Require(slot.missed_slots == 0 || !lossless_ || !spares_honest_, "nothing is lost");
-      Require(slot.sequence < sizes_.size(), "nothing is read that was not written");
-      Require(IsRight(slot), "a slot is right when it is acquired");
-      next_ = slot.sequence + 1;
-    }
   }
 
   void Release() {
-    if (!reader_.holding()) return;
-    const bool right =
-        std::all_of(held_.begin(), held_.end(), [this](const shm::SlotView& slot) { return IsRight(slot); });
     // Pins beyond those of the channel are not honoured, and others may set more than they declared; but everybody's first
     // pin counts before anybody's second.
-    const bool stays = held_.size() <= 1 && config_.max_consumers <= config_.max_pins;
-    const SlotResult result = reader_.Release();
-    released_ = next_;
-    Require(right || result == SlotResult::kOverrun, "wrong data does not pass unnoticed");
-    Require(result == SlotResult::kOk || !spares_honest_ || !stays, "what is held stays");
-  }
-
-  bool IsRight(const shm::SlotView& slot) const {
-    const auto filler = static_cast<std::byte>(FillerOf(slot.sequence));
-    return slot.payload.size() == sizes_[slot.sequence] &&
-           std::all_of(slot.payload.begin(), slot.payload.end(),
-                       [=](std::byte byte) { return byte == filler; });
-  }
-
-  void Sleep() {
-    if (reader_.holding()) return;
-    reader_.LookBack();
-    reader_.BeginSleep();
-    reader_.WasPassed();
-    Acquire(1);
-    reader_.EndSleep(/*told=*/true);
+    honest_.Release(/*stays=*/honest_.held() <= 1 && config_.max_consumers <= config_.max_pins);
   }
 
   void LookAtConsumers(Input& input) {
@@ -289,12 +228,8 @@ class Channel {
   std::set<uint32_t> dead_;
   shm::ConsumerRoster roster_;
   shm::RingWriter writer_;
-  shm::RingReader reader_;
-  std::array<shm::SlotView, kMaxBatch> slots_;
-  std::span<const shm::SlotView> held_;
-  std::vector<size_t> sizes_;  // of the slots that were committed
-  uint64_t released_ = 0;      // slots below it were given back
-  uint64_t next_ = 0;          // the number that the honest consumer may be given next, at the least
+  std::vector<size_t> committed_bytes_;
+  HonestConsumer honest_;
 };
 
 void Open(const SegmentMemory& memory) {
@@ -306,7 +241,8 @@ void Open(const SegmentMemory& memory) {
   }
   volatile uint64_t sum = Touch(std::as_bytes(std::span(view->header, 1)));
   sum = sum + Touch(std::as_bytes(std::span(view->entries, view->max_consumers())));
-  for (uint32_t group = 0; group < view->shape.group_count; ++group) {
+  for (uint32_t i = 0; i < view->shape.group_count; ++i) {
+    const uint32_t group = view->shape.first_group + i;
     sum = sum + Touch(std::as_bytes(std::span(&view->group(group), 1))) +
           Touch(std::as_bytes(view->claims(group)));
   }

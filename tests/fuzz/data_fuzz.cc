@@ -16,6 +16,7 @@
 #include "shm/read_order.h"
 #include "shm/ring/group_claims.h"
 #include "shm/ring/ring_reader.h"
+#include "shm/ring/zone.h"
 #include "shm/segment/control_segment.h"
 #include "shm/segment/data_segment.h"
 #include "shm/segment/layout.h"
@@ -96,6 +97,7 @@ class Reading {
     reader_.BeginSleep();
     sum_ += reader_.expected_stamp().load() + (reader_.WasPassed() ? 1 : 0);
     reader_.EndSleep(/*told=*/true);
+    if (view_.config.zone_bytes != 0) ReadZone();
   }
   // Nothing changes any more, so there is an end.
   void Drain() {
@@ -109,6 +111,12 @@ class Reading {
   static shm::ConsumerEntry* Activated(shm::ConsumerEntry* entry) {
     entry->state = StateOf(1, shm::Phase::kActive);
     return entry;
+  }
+
+  void ReadZone() {
+    const shm::ZoneReader zone(view_);
+    std::vector<std::byte> target(view_.config.zone_bytes);
+    sum_ += zone.version() + zone.Read(target).value_or(0) + Touch(target);
   }
 
   // Of a pipeline, a reader of every slot is the only member of a group: it looks back for what others did not live to

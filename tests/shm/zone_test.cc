@@ -124,6 +124,15 @@ bool IsAsleep(pid_t thread) {
   return name_end != std::string::npos && text[name_end + 2] == 'S';
 }
 
+TEST_F(ZoneTest, AWriteOfNothingIsAVersionOfZeros) {
+  const auto producer = Create(Config(300));
+  ASSERT_TRUE(producer->WriteZone(Bytes(300, std::byte{1})).ok());
+  ASSERT_TRUE(producer->WriteZone({}).ok());
+  Bytes target(300, std::byte{2});
+  EXPECT_EQ(*Open()->ReadZone(target), 2u);
+  EXPECT_THAT(target, Each(std::byte{0}));
+}
+
 TEST_F(ZoneTest, AZoneIsReadAsItWasWrittenAndCountsItsVersions) {
   auto producer = Create(Config(100));
   auto consumer = Open();
