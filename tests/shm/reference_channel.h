@@ -97,6 +97,7 @@ class ReferenceChannel {
   // True if it is sound, and nobody has it, or had it as a member of a group.
   bool IsUntouched(uint64_t sequence) const;
   void SetCorrupt(uint64_t sequence) { at(sequence).corrupt = true; }
+  bool IsCorrupt(uint64_t sequence) const { return IsThere(sequence) && at(sequence).corrupt; }
   Payload payload(uint64_t sequence) const { return at(sequence).payload; }
 
   // --- consumers

@@ -270,8 +270,10 @@ void ReferenceEpisode::Acquire(Attached& consumer) {
   SyncGone(generation);
   if (Failed()) return;
   WaitOutcome foreseen = WaitOutcome::kWoken;  // not asked
-  // A look by the set moves who was overtaken on, and the model would not know when.
-  const bool may_be_moved = IsLossless(config_.policy) && !consumer.reference->in_place;
+  // A look by the set moves who was overtaken on. If the next Acquire does not take what it was moved to, since it has a corrupt
+  // slot to report or waits to be known, the model would not know when.
+  const bool may_be_moved =
+      (IsLossless(config_.policy) && !consumer.reference->in_place) || consumer.reference->corrupt_untold;
   if (!generation.reference.closed() && !may_be_moved)
     foreseen = consumer.alone.Wait(absl::ZeroDuration()).outcome;
   const size_t wanted = Roll(3) == 0 ? 1 + Roll(kMaxBatch + 1) : 1;
@@ -591,8 +593,9 @@ void ReferenceEpisode::Die() {
   if (Failed()) return;
   ++counts_.deaths;
   const std::shared_ptr<ReferenceConsumer> dead = JoinReference(reference, options);
-  // What is not sound would be passed over, and the model could not tell by whom.
-  const bool takes = !dead->group.has_value() || !reference.AnyCorruptToCome(*dead->group);
+  // What is not sound would be passed over: by somebody of the group, or with a cursor that moves on before its death.
+  const bool takes =
+      dead->group.has_value() ? !reference.AnyCorruptToCome(*dead->group) : !reference.IsCorrupt(dead->next);
   const std::vector<uint64_t> held = LiveAndDie(options, takes ? kMaxBatch : 0, reference.oldest());
   for (const uint64_t sequence : held) {
     if (!dead->group.has_value()) continue;
