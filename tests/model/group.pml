@@ -9,7 +9,7 @@
 //
 // everyday: -DSLOTS=3 -DCRASHES=1
 // everyday: -DSLOTS=2 -DCRASHES=2
-// soak: -DSLOTS=4 -DCRASHES=2
+// soak: -DSLOTS=3 -DCRASHES=2
 //
 // MUTANT_CLAIM_IS_NO_SWAP          duplicated
 // MUTANT_NO_PROBE                  duplicated
