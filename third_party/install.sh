@@ -15,7 +15,7 @@ packages_of() {
     build)
       echo bazel-bootstrap bazel-rules-java bazel-rules-proto g++ grpc-proto openssl procps python3 \
         hdf5-tools libabsl-dev libbenchmark-dev libboost1.81-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev \
-        libhdf5-dev libprotobuf-dev libseccomp-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev \
+        libhdf5-dev libncurses-dev libprotobuf-dev libseccomp-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev \
         nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc pybind11-dev python3-dev \
         python3-h5py python3-numpy
       ;;

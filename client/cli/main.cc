@@ -3,11 +3,14 @@
 #include <CLI/CLI.hpp>
 
 #include "client/cli/arguments.h"
+#include "client/cli/bench.h"
 #include "client/cli/certs.h"
 #include "client/cli/channels.h"
+#include "client/cli/completion.h"
 #include "client/cli/describe.h"
 #include "client/cli/doctor.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/plot.h"
 #include "client/cli/policy.h"
 #include "client/cli/profile.h"
 #include "client/cli/publish.h"
@@ -18,6 +21,8 @@
 #include "client/cli/tail.h"
 #include "client/cli/terminal.h"
 #include "client/cli/tls.h"
+#include "client/cli/top.h"
+#include "client/cli/watch.h"
 
 // NOLINTNEXTLINE(bugprone-exception-escape): a wrong definition of a flag, which is ours, may end the program
 int main(int argc, char** argv) {
@@ -33,11 +38,16 @@ int main(int argc, char** argv) {
   pylabhub::cli::AddChannels(app, chosen);
   pylabhub::cli::AddDescribe(app, chosen);
   pylabhub::cli::AddStats(app, chosen);
+  pylabhub::cli::AddTop(app, chosen);
+  pylabhub::cli::AddPlot(app, chosen);
+  pylabhub::cli::AddWatch(app, chosen);
   pylabhub::cli::AddSchema(app, chosen);
   pylabhub::cli::AddDoctor(app, chosen);
   pylabhub::cli::AddCerts(app, chosen);
   pylabhub::cli::AddTls(app, chosen);
   pylabhub::cli::AddPolicy(app, chosen);
+  pylabhub::cli::AddBench(app, chosen);
+  pylabhub::cli::AddCompletion(app, chosen);
   pylabhub::cli::AddProfileOption(app);
   pylabhub::cli::AddProfile(app, chosen);
   try {

@@ -29,6 +29,8 @@ FENCED_HEADERS = {
     r"google/(protobuf|rpc)/": ["proto/", "broker/", "client/", "tests/"],
     # Command lines are read where a program starts, never in a library.
     r"CLI/": ["broker/main.cc", "broker/flags.", "broker/health_command.", "broker/store_command.", "client/cli/", "client/examples/", "tests/"],
+    # The whole terminal is the tool's.
+    r"n?curses": ["client/cli/screen."],
     # A library hands its messages to a hook; only a program decides where they go.
     r"spdlog/sinks/": ["broker/main.cc", "broker/log", "client/cli/", "client/examples/", "tests/"],
     # Not thread-safe: one folder talks to it.

@@ -2,8 +2,9 @@
 
 import json
 import subprocess
+import time
 
-from tests.client.cli.tool import ToolTest
+from tests.client.cli.tool import PATIENCE_S, ToolTest
 
 SCHEMA = """pylabhub-schema 1
 record Reading 24
@@ -32,18 +33,20 @@ class FlowingTest(ToolTest):
         publisher.stdin.flush()
 
     def until(self, look, wanted):
-        """Looks again until what is seen is wanted; a broken test ends by the test's own timeout."""
+        """Looks again until what is seen is wanted."""
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             seen = look()
             if wanted(seen):
                 return seen
+            self.assertLess(time.monotonic(), deadline, seen)
 
     def describe(self, channel, *options):
         code, output, errors = self.run_tool("describe", channel, "--output", "json", *options)
         return json.loads(output) if code == 0 else {"error": errors}
 
     def await_slots(self, channel, slots):
-        return self.until(lambda: self.describe(channel), lambda seen: seen.get("committed_slots", 0) >= slots)
+        return self.until(lambda: self.describe(channel), lambda seen: seen.get("committed_slots", -1) >= slots)
 
     def end(self, publisher):
         code, _, errors = self.finish(publisher)

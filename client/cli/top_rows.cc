@@ -1,0 +1,107 @@
+#include "client/cli/top_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/quantity.h"
+
+namespace pylabhub::cli {
+namespace {
+
+constexpr std::array kKeys = {SortKey::kName, SortKey::kSlots,  SortKey::kBytes,
+                              SortKey::kLag,  SortKey::kMissed, SortKey::kConsumers};
+
+double SizeOf(SortKey key, const TopRow& row) {
+  switch (key) {
+    case SortKey::kName:
+      return 0;
+    case SortKey::kSlots:
+      return row.slots_per_second;
+    case SortKey::kBytes:
+      return row.bytes_per_second;
+    case SortKey::kLag:
+      return static_cast<double>(row.lag);
+    case SortKey::kMissed:
+      return row.missed_slots_per_second;
+    case SortKey::kConsumers:
+      return row.consumers;
+  }
+  return 0;
+}
+
+}  // namespace
+
+const char* NameOf(SortKey key) {
+  switch (key) {
+    case SortKey::kName:
+      return "name";
+    case SortKey::kSlots:
+      return "slots";
+    case SortKey::kBytes:
+      return "bytes";
+    case SortKey::kLag:
+      return "lag";
+    case SortKey::kMissed:
+      return "missed";
+    case SortKey::kConsumers:
+      return "consumers";
+  }
+  return "";
+}
+
+std::optional<SortKey> SortKeyOf(char letter) {
+  for (const SortKey key : kKeys) {
+    if (*NameOf(key) == letter) return key;
+  }
+  return std::nullopt;
+}
+
+void Sort(SortKey key, std::vector<TopRow>& rows) {
+  std::sort(rows.begin(), rows.end(), [key](const TopRow& a, const TopRow& b) {
+    return std::tuple(-SizeOf(key, a), a.channel) < std::tuple(-SizeOf(key, b), b.channel);
+  });
+}
+
+Table TopTable(const std::vector<TopRow>& rows) {
+  Table table({{"CHANNEL"},
+               {"PRODUCER"},
+               {"PID", Align::kRight},
+               {"SLOTS/S", Align::kRight},
+               {"BYTES/S", Align::kRight},
+               {"CONSUMERS", Align::kRight},
+               {"LAG", Align::kRight},
+               {"MISSED", Align::kRight},
+               {"MISSED/S", Align::kRight},
+               {"BLOCKED", Align::kRight}});
+  for (const TopRow& row : rows) {
+    const std::string consumers = absl::StrCat(row.consumers);
+    if (!row.has_counters) {
+      table.AddRow(
+          {row.channel, row.producer, absl::StrCat(row.pid), "-", "-", consumers, "-", "-", "-", "-"});
+      continue;
+    }
+    table.AddRow({row.channel, row.producer, absl::StrCat(row.pid), RateText(row.slots_per_second),
+                  ByteRateText(row.bytes_per_second), consumers, absl::StrCat(row.lag),
+                  absl::StrCat(row.missed_slots), RateText(row.missed_slots_per_second),
+                  absl::StrFormat("%.0f%%", 100 * row.blocked_fraction)});
+  }
+  return table;
+}
+
+std::string TopSummary(const std::vector<TopRow>& rows) {
+  double slots = 0;
+  double bytes = 0;
+  double missed = 0;
+  for (const TopRow& row : rows) {
+    slots += row.slots_per_second;
+    bytes += row.bytes_per_second;
+    missed += row.missed_slots_per_second;
+  }
+  return absl::StrCat(rows.size(), rows.size() == 1 ? " channel, " : " channels, ", RateText(slots),
+                      " slots/s, ", ByteRateText(bytes), ", missed ", RateText(missed), "/s");
+}
+
+}  // namespace pylabhub::cli

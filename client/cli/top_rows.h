@@ -1,0 +1,44 @@
+// What `pylabhub top` shows of each channel, and in which order. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/cli/table.h"
+
+namespace pylabhub::cli {
+
+struct TopRow {
+  std::string channel = {};
+  std::string producer =
+      {};  // "alive", "closed", "dead"; of memory out of reach what the broker says: "ready"
+  int64_t pid = 0;
+  uint32_t consumers = 0;
+  // All below are known only if this is set.
+  bool has_counters = false;
+  double slots_per_second = 0;
+  double bytes_per_second = 0;
+  uint64_t lag = 0;
+  uint64_t missed_slots = 0;
+  double missed_slots_per_second = 0;
+  double blocked_fraction = 0;
+};
+
+enum class SortKey { kName, kSlots, kBytes, kLag, kMissed, kConsumers };
+
+// "name" for kName and so on.
+const char* NameOf(SortKey key);
+// n, s, b, l, m, c: the first letters of the names. Nothing for any other key.
+std::optional<SortKey> SortKeyOf(char letter);
+
+// By name ascending, else the largest first, and equal ones by name.
+void Sort(SortKey key, std::vector<TopRow>& rows);
+
+Table TopTable(const std::vector<TopRow>& rows);
+
+// "3 channels, 12.3k slots/s, 4.5 MB/s, missed 0/s": of all of them.
+std::string TopSummary(const std::vector<TopRow>& rows);
+
+}  // namespace pylabhub::cli
