@@ -38,9 +38,6 @@ Examples:
   pylabhub record small.h5 sensor.temperature --compress 4
 )";
 
-// Slots were missed, or are corrupt; the summary says how many.
-constexpr auto kSlotsMissed = static_cast<ExitCode>(8);
-
 struct RecordOptions {
   std::string file;
   std::vector<std::string> channels;
@@ -58,6 +55,8 @@ absl::StatusOr<ChannelConsumer> Connect(const std::string& channel, const Record
                                         const BrokerLink& broker) {
   shm::ConsumerOptions consumer_options;
   consumer_options.directory = options.directory;
+  // Also of a channel whose consumers jump to the newest slot.
+  consumer_options.order = shm::ReadOrder::kNext;
   if (options.oldest) consumer_options.start = shm::JoinPoint::Oldest();
   if (!options.group.empty()) consumer_options.group = options.group;
   absl::StatusOr<ChannelConsumer> consumer =
@@ -68,6 +67,8 @@ absl::StatusOr<ChannelConsumer> Connect(const std::string& channel, const Record
         channel, " is a pipeline: what is recorded is taken away from the others of its group; say ",
         "--group ", consumer->block->group(), " if that is meant, or give the recorder a group of its own"));
   }
+  if (consumer->block->config().zone_bytes > 0)
+    Note(absl::StrCat("the zone of ", channel, " is not recorded"));
   return consumer;
 }
 

@@ -8,6 +8,9 @@
 namespace pylabhub::recording {
 namespace {
 
+// As much as an attribute may have.
+constexpr size_t kMostTextBytes = size_t{64} << 10;
+
 herr_t KeepInnermost(unsigned depth, const H5E_error2_t* error, void* message) {
   if (depth == 0) static_cast<std::string*>(message)->assign(error->desc);
   return 0;
@@ -86,8 +89,11 @@ absl::StatusOr<std::string> ReadText(const Hid& object, const std::string& name)
   if (!attribute.ok()) return attribute.status();
   const absl::StatusOr<Hid> type = Own(H5Aget_type(attribute->get()), doing);
   if (!type.ok()) return type.status();
-  if (H5Tget_class(type->get()) != H5T_STRING || H5Tis_variable_str(type->get()) != 0) {
-    return absl::DataLossError(absl::StrCat(doing, ": it is no text of a fixed size"));
+  const absl::StatusOr<Hid> space = Own(H5Aget_space(attribute->get()), doing);
+  if (!space.ok()) return space.status();
+  if (H5Tget_class(type->get()) != H5T_STRING || H5Tis_variable_str(type->get()) != 0 ||
+      H5Sget_simple_extent_npoints(space->get()) != 1 || H5Tget_size(type->get()) > kMostTextBytes) {
+    return absl::DataLossError(absl::StrCat(doing, ": it is not one text of a fixed size"));
   }
   std::string text(H5Tget_size(type->get()), '\0');
   if (absl::Status status = Check(H5Aread(attribute->get(), type->get(), text.data()), doing); !status.ok()) {
@@ -101,6 +107,11 @@ absl::StatusOr<uint64_t> ReadNumber(const Hid& object, const std::string& name) 
   const std::string doing = absl::StrCat("reading attribute ", name);
   const absl::StatusOr<Hid> attribute = Own(H5Aopen(object.get(), name.c_str(), H5P_DEFAULT), doing);
   if (!attribute.ok()) return attribute.status();
+  const absl::StatusOr<Hid> space = Own(H5Aget_space(attribute->get()), doing);
+  if (!space.ok()) return space.status();
+  if (H5Sget_simple_extent_npoints(space->get()) != 1) {
+    return absl::DataLossError(absl::StrCat(doing, ": it is not one number"));
+  }
   uint64_t number = 0;
   if (absl::Status status = Check(H5Aread(attribute->get(), H5T_NATIVE_UINT64, &number), doing);
       !status.ok()) {

@@ -12,6 +12,10 @@ namespace {
 
 constexpr uint64_t kRowsAtOnce = 1024;
 constexpr uint64_t kRecordBytesAtOnce = uint64_t{4} << 20;
+// What no recording has more of.
+constexpr size_t kMostSchemaBytes = size_t{4} << 20;
+constexpr uint64_t kMostRareRows = uint64_t{1} << 24;
+constexpr uint64_t kMostIncompleteSlots = uint64_t{1} << 20;
 
 absl::StatusOr<shm::Schema> ReadSchema(const Hid& group) {
   const absl::StatusOr<Hid> dataset =
@@ -22,8 +26,8 @@ absl::StatusOr<shm::Schema> ReadSchema(const Hid& group) {
   const absl::StatusOr<Hid> space = Own(H5Dget_space(dataset->get()), "reading schema");
   if (!space.ok()) return space.status();
   if (H5Tget_class(type->get()) != H5T_STRING || H5Tis_variable_str(type->get()) != 0 ||
-      H5Sget_simple_extent_npoints(space->get()) != 1) {
-    return absl::DataLossError("reading schema: it is not one text");
+      H5Sget_simple_extent_npoints(space->get()) != 1 || H5Tget_size(type->get()) > kMostSchemaBytes) {
+    return absl::DataLossError("reading schema: it is not one text of a schema's size");
   }
   std::string text(H5Tget_size(type->get()), '\0');
   if (absl::Status status = Check(
@@ -74,6 +78,9 @@ absl::Status CheckRows(const Table& table, const absl::StatusOr<Hid>& type) {
 
 template <typename Row>
 absl::StatusOr<std::vector<Row>> ReadAll(const Table& table) {
+  if (table.rows() > kMostRareRows) {
+    return absl::DataLossError(absl::StrCat(table.name(), " has ", table.rows(), " rows, which cannot be"));
+  }
   std::vector<Row> rows(table.rows());
   if (absl::Status status = table.Read(0, rows.size(), rows.data()); !status.ok()) return status;
   return rows;
@@ -143,6 +150,9 @@ absl::Status SlotReader::CountCompleteSlots() {
     SlotRow last;
     if (status = slots_.Read(slot_count_ - 1, 1, &last); !status.ok()) return status;
     if (last.first_record <= records_.rows() && RecordsIn(last) <= records_.rows() - last.first_record) break;
+    if (slots_.rows() - slot_count_ > kMostIncompleteSlots) {
+      return absl::DataLossError("its last slots refer to records that are not there");
+    }
   }
   return absl::OkStatus();
 }

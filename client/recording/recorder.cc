@@ -14,6 +14,7 @@ namespace pylabhub::recording {
 namespace {
 
 constexpr absl::Duration kLook = absl::Milliseconds(100);
+constexpr absl::Duration kShortestFlushPeriod = absl::Milliseconds(1);
 
 absl::StatusOr<std::vector<RecordedChannel>> Describe(const std::vector<ChannelConsumer>& channels,
                                                       const RecorderOptions& options) {
@@ -94,7 +95,8 @@ absl::Status Recorder::Run(const std::function<bool(const RecordingReport&)>& go
 }
 
 absl::Status Recorder::WriteUntilItEnds(const std::function<bool(const RecordingReport&)>& goes_on) {
-  absl::Time next_flush = absl::Now() + options_.flush_period;
+  const absl::Duration flush_period = std::max(options_.flush_period, kShortestFlushPeriod);
+  absl::Time next_flush = absl::Now() + flush_period;
   absl::Time next_look = absl::Now() + kLook;
   while (!queue_.Finished()) {
     std::optional<Batch> batch =
@@ -105,7 +107,7 @@ absl::Status Recorder::WriteUntilItEnds(const std::function<bool(const Recording
     const absl::Time now = absl::Now();
     if (now >= next_flush) {
       if (absl::Status status = writer_->Flush(); !status.ok()) return status;
-      next_flush = now + options_.flush_period;
+      next_flush = now + flush_period;
     }
     if (now < next_look) continue;
     next_look = now + kLook;

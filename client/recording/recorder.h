@@ -32,7 +32,7 @@ namespace pylabhub::recording {
 
 struct RecorderOptions {
   WriterOptions file = {};
-  // How often readers see what was written, and what a killed recorder leaves at least.
+  // How often readers see what was written, and what a killed recorder leaves at least. At least 1 ms.
   absl::Duration flush_period = absl::Seconds(1);
   // Slots that wait for the disk. When it is full, producers that wait for their consumers do so, and of others slots are missed.
   uint64_t buffer_bytes = uint64_t{256} << 20;

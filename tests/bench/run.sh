@@ -10,7 +10,8 @@
 #   --suite NAME    data (the default): channels between two processes. control: the broker, beside an empty gRPC call, etcd
 #                   and ZeroMQ with CURVE. store: the broker's store beside LMDB and fdatasync. access: what a decision of the
 #                   policy costs, and what handing memory over. These two take no other option.
-#                   python: channels from Python beside C++; takes --rounds, --seconds and --check
+#                   python: channels from Python beside C++; takes --rounds, --seconds and --check.
+#                   record: recording and replaying beside dd; takes --rounds, and --folder DIR to write to
 #
 # Installs what is missing with apt, and builds. Leaves nothing running and nothing in /dev/shm, also when it is
 # interrupted. The machine should have nothing else to do: it needs two cores for itself.
@@ -51,6 +52,11 @@ fi
 if [ "$suite" = store ]; then
   bazel build --config=opt //tests/bench/store:store_bench >&2
   exec bazel-bin/tests/bench/store/store_bench
+fi
+if [ "$suite" = record ]; then
+  bazel build --config=opt //client/cli:pylabhub >&2
+  exec python3 tests/bench/recording/recording_bench.py --tool bazel-bin/client/cli/pylabhub \
+    "${arguments[@]}"
 fi
 if [ "$suite" = access ]; then
   bazel build --config=opt //tests/bench/access:policy_bench //tests/bench/access:hand_over_bench >&2

@@ -18,7 +18,7 @@ CPP_HEADERS = [
     "client/error_reason.h", "client/fake_broker_connection.h", "shm/typed.h", "shm/describe.h", "shm/data_block_producer.h",
     "shm/data_block_consumer.h", "shm/channel_config.h", "shm/consumer_options.h", "shm/write_slot.h", "shm/read_slot.h",
     "shm/slot_result.h", "shm/join_point.h", "shm/read_order.h", "shm/wait_set.h", "shm/zone.h", "shm/metrics.h", "shm/schema.h",
-    "shm/schema_difference.h", "shm/diagnosis.h",
+    "shm/schema_difference.h", "shm/diagnosis.h", "client/recording/recorder.h", "client/recording/replayer.h",
 ]
 
 

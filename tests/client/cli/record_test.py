@@ -16,6 +16,7 @@ import numpy
 from tests.client.cli.tool import PATIENCE_S, TOOL, ToolTest
 
 PUBLISHER = os.path.abspath("tests/client/recording/sample_publisher")
+BENCH = os.path.abspath("tests/bench/recording/recording_bench.py")
 EXAMPLE = os.path.abspath("client/examples/follow_recording.py")
 # As tests/client/recording/sample.h has it.
 SAMPLE_BYTES = 40
@@ -157,16 +158,31 @@ class RoundTripTest(RecordTest):
             self.assertGreaterEqual(summary["elapsed_s"], summary["recorded_s"] / speed)
 
     def test_parts_of_a_recording_are_replayed_as_one(self):
-        payload = os.urandom(3_000_000)
-        publisher = self.publish_file(payload, "--slot-bytes", "1000")
+        payload = os.urandom(20_000_000)
+        publisher = self.publish_file(payload, "--slot-bytes", "10000")
         summary = self.finish_record(self.record("files", "--rotate-bytes", "1MB"))
         self.finish(publisher)
         files = summary["files"]
-        self.assertGreaterEqual(len(files), 1)
+        # A file is as large as a batch at least, 4 MiB.
+        self.assertGreaterEqual(len(files), 4)
         self.assertTrue(files[0].endswith("run-0001.h5"))
-        self.assertEqual(sum(each["slots"] for each in self.contents(*files)), 3000)
+        self.assertEqual(sum(each["slots"] for each in self.contents(*files)), 2000)
         output, _ = self.tail_of_replay("files", "--speed", "max", files=list(reversed(files)))
         self.assertTrue(output == payload)
+
+    def test_a_file_that_is_old_enough_is_followed_by_the_next(self):
+        recorder = self.record("lab.samples", "--rotate-time", "1ms", "--flush", "20ms")
+        publisher = Publisher(self, "lab.samples")
+        parts = [os.path.join(self.folder, f"run-000{part}.h5") for part in (1, 2, 3)]
+        for part in parts:
+            publisher.publish(1)
+            self.wait_until(
+                lambda: os.path.exists(part) and self.run_tool("replay", "--list", part)[0] == 0
+                and self.contents(part)[0]["slots"] == 1, f"a slot in {part}")
+        publisher.close()
+        self.assertEqual(self.finish_record(recorder)["files"][:3], parts)
+        _, summary = self.tail_of_replay("lab.samples", "--speed", "max", files=parts)
+        self.assertEqual(summary["slots"], 3)
 
     def test_several_channels_are_replayed_together_or_one_alone(self):
         recorder = self.record("lab.left", "lab.right")
@@ -367,6 +383,15 @@ class GapTest(RecordTest):
         summary = self.finish_record(recorder, code=4)
         self.assertEqual(summary["channels"][0]["end"], "producer_died")
 
+    def test_of_a_channel_of_newest_slots_each_is_recorded_that_can_be(self):
+        recorder = self.record("lab.samples", "--flush", "20ms")
+        publisher = Publisher(self, "lab.samples", policy="latest_only")
+        for count in range(1, 4):
+            publisher.publish(1)
+            self.wait_until_recorded(count)
+        publisher.close()
+        self.assertEqual(self.finish_record(recorder)["channels"][0]["slots"], 3)
+
     def test_a_time_ends_the_recording(self):
         publisher = Publisher(self, "lab.samples", consumers=0)
         summary = self.finish_record(self.record("lab.samples", "--for", "50ms"))
@@ -446,6 +471,12 @@ class UsageTest(RecordTest):
         self.assertIn("0 of 1 consumers", errors)
         code, _, errors = self.run_tool("replay", self.file, "--channel", "other")
         self.assertEqual(code, 3)
+
+    def test_the_bench_measures_all_three(self):
+        bench = subprocess.run(["/usr/bin/python3", BENCH, "--tool", TOOL, "--suite", "record", "--rounds", "1",
+                                "--mebibytes", "4"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        self.assertEqual(bench.returncode, 0, bench.stderr)
+        self.assertEqual([line.split()[0] for line in bench.stdout.splitlines()], ["dd", "record", "replay"])
 
     def test_progress_is_for_a_terminal(self):
         screen, terminal = os.openpty()
