@@ -51,6 +51,7 @@ RUN_WHOLE_ELSEWHERE = {
     "howto/containers.md": "tests/docs/containers_page_test.py",
     "languages.md": "tests/polyglot/run.sh",
     "recording.md": "tests/docs/recording_page_test.py",
+    "tool.md": "tests/client/cli/page_test.py",
 }
 PAGES = [ROOT / "docs/tutorial.md",
          *(each for each in sorted((ROOT / "docs/howto").glob("*.md"))
