@@ -22,7 +22,7 @@ constexpr int kAcceptsInTurn = 64;
 constexpr int kPauseMs = 20;
 constexpr absl::Duration kComplaintInterval = absl::Seconds(1);
 
-Descriptor OpenReserve() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+handover::Descriptor OpenReserve() { return handover::Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 // Leaves descriptors for files, logs and scrapes, however many connections are allowed.
 ConnectionCaps WithinDescriptorLimit(ConnectionCaps caps) {
@@ -105,7 +105,7 @@ void Listener::Run() {
 
 bool Listener::AcceptFrom(int listening) {
   for (int i = 0; i < kAcceptsInTurn; ++i) {
-    Descriptor connection(accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    handover::Descriptor connection(accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (connection.is_open()) {
       Consider(listening, std::move(connection));
       continue;
@@ -133,12 +133,12 @@ bool Listener::RefuseForWantOfDescriptors(int listening) {
   Complain(full_table_, "");
   const bool had_reserve = reserve_.is_open();
   reserve_.Close();
-  Descriptor(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC)).Close();
+  handover::Descriptor(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC)).Close();
   reserve_ = OpenReserve();
   return had_reserve;
 }
 
-void Listener::Consider(int listening, Descriptor connection) {
+void Listener::Consider(int listening, handover::Descriptor connection) {
   const std::string peer = PeerOf(connection.get());
   switch (ledger_.Admit(connection.get(), peer)) {
     case ConnectionLedger::Verdict::kAdmitted:

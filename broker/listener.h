@@ -18,10 +18,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "broker/connection_ledger.h"
-#include "broker/descriptor.h"
 #include "broker/listening_socket.h"
 #include "broker/log_hook.h"
 #include "broker/metrics.h"
+#include "proto/handover/descriptor.h"
 
 namespace pylabhub::broker {
 
@@ -72,7 +72,7 @@ class Listener {
   // False: there is no room to accept anybody, nor to refuse.
   bool AcceptFrom(int listening);
   bool RefuseForWantOfDescriptors(int listening);
-  void Consider(int listening, Descriptor connection);
+  void Consider(int listening, handover::Descriptor connection);
   void Complain(Complaint& complaint, const std::string& peer);
 
   const ListenerOptions options_;
@@ -81,9 +81,9 @@ class Listener {
   UnixListeningSocket unix_;
   const int port_;
   // Given up for a moment when there are no others.
-  Descriptor reserve_;
+  handover::Descriptor reserve_;
   // Readable when the thread is to end.
-  Descriptor stop_;
+  handover::Descriptor stop_;
 
   Complaint full_table_ = {"descriptor_table_full"};
   Complaint too_many_ = {"too_many_connections"};

@@ -91,12 +91,12 @@ int BoundPort(int descriptor) {
 }
 
 // Locks PATH.lock for as long as the descriptor lives; none if somebody else has it.
-absl::StatusOr<Descriptor> Lock(const std::string& path) {
+absl::StatusOr<handover::Descriptor> Lock(const std::string& path) {
   const std::string lock_path = path + ".lock";
   while (true) {
-    Descriptor lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    handover::Descriptor lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock.is_open()) return CannotMake(path, errno);
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return Descriptor();
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return handover::Descriptor();
     // The one who had it may have removed the file between the two calls.
     struct stat ours = {};
     struct stat there = {};
@@ -115,7 +115,7 @@ absl::Status SomebodyListens(const std::string& path) {
 
 // Whether nobody answers at a socket that stands in the file system.
 bool IsDeserted(const Address& address) {
-  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const handover::Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   return connect(probe.get(), address.get(), address.length) != 0 && errno == ECONNREFUSED;
 }
 
@@ -142,7 +142,8 @@ absl::StatusOr<TcpListeningSocket> ListenOnTcp(const std::string& address, int p
   const auto parsed = Parse(address, port);
   if (!parsed.ok()) return parsed.status();
   const std::string where = HostPort(address, port);
-  Descriptor descriptor(socket(parsed->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  handover::Descriptor descriptor(
+      socket(parsed->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!descriptor.is_open()) return CannotListen(where, errno);
   // Connections inherit what is set here. No SO_REUSEPORT: two brokers on one port would share the clients.
   Set(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, 1);
@@ -170,7 +171,7 @@ absl::StatusOr<UnixListeningSocket> UnixListeningSocket::Listen(const std::strin
   }
   std::memcpy(un.sun_path, path.data(), path.size());
 
-  absl::StatusOr<Descriptor> lock = Lock(path);
+  absl::StatusOr<handover::Descriptor> lock = Lock(path);
   if (!lock.ok()) return lock.status();
   if (!lock->is_open()) return SomebodyListens(path);
   if (absl::Status status = RemoveDeserted(path, address); !status.ok()) {
@@ -178,7 +179,7 @@ absl::StatusOr<UnixListeningSocket> UnixListeningSocket::Listen(const std::strin
     return status;
   }
   UnixListeningSocket made;
-  made.descriptor_ = Descriptor(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  made.descriptor_ = handover::Descriptor(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // The mode is set before anybody can connect.
   if (bind(made.descriptor_.get(), address.get(), address.length) != 0 || chmod(path.c_str(), mode) != 0 ||
       listen(made.descriptor_.get(), SOMAXCONN) != 0) {

@@ -11,12 +11,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "broker/descriptor.h"
+#include "proto/handover/descriptor.h"
 
 namespace pylabhub::broker {
 
 struct TcpListeningSocket {
-  Descriptor descriptor;
+  handover::Descriptor descriptor;
   int port = 0;  // the one that is bound
 };
 
@@ -51,15 +51,15 @@ class UnixListeningSocket {
   UnixListeningSocket(UnixListeningSocket&&) = default;
   UnixListeningSocket& operator=(UnixListeningSocket&&) = default;
 
-  const Descriptor& descriptor() const { return descriptor_; }
+  const handover::Descriptor& descriptor() const { return descriptor_; }
 
   // Removes the socket and its lock.
   void Close();
 
  private:
   std::string path_;
-  Descriptor lock_;
-  Descriptor descriptor_;
+  handover::Descriptor lock_;
+  handover::Descriptor descriptor_;
 };
 
 }  // namespace pylabhub::broker

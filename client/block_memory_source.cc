@@ -10,6 +10,9 @@
 namespace pylabhub {
 namespace {
 
+// Far above what a channel may have; what comes is the broker's word.
+constexpr uint32_t kMaxPart = 1 << 16;
+
 absl::Status Gone() { return absl::CancelledError("the producer of this memory is gone"); }
 
 uint64_t SizeOf(int descriptor) {
@@ -19,6 +22,27 @@ uint64_t SizeOf(int descriptor) {
 
 handover::Descriptor CopyOf(const shm::UniqueFd& descriptor) {
   return handover::Descriptor(fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+shm::SegmentDescriptors DescriptorsOf(InheritedMemory inherited) {
+  shm::SegmentDescriptors descriptors;
+  for (HandedMemory& memory : inherited.memories) {
+    shm::UniqueFd descriptor(memory.descriptor.Release());
+    switch (memory.kind) {
+      case HandedMemoryKind::kData:
+        descriptors.data = std::move(descriptor);
+        break;
+      case HandedMemoryKind::kBell:
+        descriptors.bell = std::move(descriptor);
+        break;
+      case HandedMemoryKind::kPart:
+        if (memory.part > kMaxPart) break;
+        if (descriptors.parts.size() <= memory.part) descriptors.parts.resize(memory.part + 1);
+        descriptors.parts[memory.part] = std::move(descriptor);
+        break;
+    }
+  }
+  return descriptors;
 }
 
 absl::Status CheckCopied(const Deposit& deposit) {
@@ -31,12 +55,37 @@ absl::Status CheckCopied(const Deposit& deposit) {
 
 }  // namespace
 
-BlockMemorySource::BlockMemorySource(shm::DataBlockProducer& block,
+BlockMemorySource::BlockMemorySource(shm::ChannelConfig config, const shm::WaitOptions& wait,
+                                     const shm::SegmentId& segment_id,
                                      std::function<void(const shm::SegmentId&)> on_moved_on)
-    : plan_(shm::PlanParts(block.config())),
-      groups_(block.config().groups),
-      on_moved_on_(std::move(on_moved_on)),
-      block_(&block) {}
+    : config_(std::move(config)),
+      wait_(wait),
+      segment_id_(segment_id),
+      plan_(shm::PlanParts(config_)),
+      groups_(config_.groups),
+      on_moved_on_(std::move(on_moved_on)) {}
+
+absl::Status BlockMemorySource::Begin(std::optional<InheritedMemory> predecessor) {
+  std::vector<shm::SegmentDescriptors> chain;
+  if (predecessor.has_value()) chain.push_back(DescriptorsOf(*std::move(predecessor)));
+  absl::StatusOr<std::unique_ptr<shm::DataBlockProducer>> made =
+      shm::DataBlockProducer::CreateSealed(config_, wait_, chain, segment_id_);
+  // What the last producer left may be damaged, or of another version: then there are no places to keep. That there are more
+  // consumers than places is for the caller to know.
+  if (!made.ok() && !chain.empty() && !absl::IsResourceExhausted(made.status())) {
+    made = shm::DataBlockProducer::CreateSealed(config_, wait_, {}, segment_id_);
+  }
+  if (!made.ok()) return made.status();
+  const std::lock_guard lock(mutex_);
+  made_ = *std::move(made);
+  block_ = made_.get();
+  return absl::OkStatus();
+}
+
+std::unique_ptr<shm::DataBlockProducer> BlockMemorySource::TakeBlock() {
+  const std::lock_guard lock(mutex_);
+  return std::move(made_);
+}
 
 void BlockMemorySource::Detach() {
   const std::lock_guard lock(mutex_);
@@ -52,7 +101,7 @@ void BlockMemorySource::Add(uint32_t part, const shm::UniqueFd& descriptor, Depo
                               .descriptor = CopyOf(descriptor)});
 }
 
-absl::StatusOr<Deposit> BlockMemorySource::All() {
+absl::StatusOr<Deposit> BlockMemorySource::All(bool with_parts_in_use) {
   const std::lock_guard lock(mutex_);
   if (block_ == nullptr) return Gone();
   const absl::StatusOr<shm::HandedOver> all = block_->DuplicateDescriptors();
@@ -84,6 +133,9 @@ absl::StatusOr<Deposit> BlockMemorySource::All() {
     if (fresh.contains(part)) continue;
     if (plan_[part].group == 0 && in_use.contains(part)) {
       deposit.memories.push_back({.kind = HandedMemoryKind::kPart, .part = part, .in_use = true});
+      if (!with_parts_in_use) continue;
+      deposit.memories.back().size_bytes = SizeOf(descriptors.parts[part].get());
+      deposit.memories.back().descriptor = CopyOf(descriptors.parts[part]);
     } else {
       Add(part, descriptors.parts[part], deposit);
     }

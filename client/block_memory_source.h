@@ -1,4 +1,4 @@
-// The memory of a producer, as its Messenger deposits it.
+// The memory of a producer, as its Messenger has it made and deposits it.
 //
 // Thread safety: thread-safe. Detach comes before the producer's end, in the producer's thread and not within its Acquire; no call
 //                is under way when it returns, and later ones answer kCancelled.
@@ -23,10 +23,17 @@ namespace pylabhub {
 
 class BlockMemorySource final : public MemorySource, public std::enable_shared_from_this<BlockMemorySource> {
  public:
-  // `on_moved_on` is told the segment in which the producer goes on, in the producer's thread within its Acquire.
-  BlockMemorySource(shm::DataBlockProducer& block, std::function<void(const shm::SegmentId&)> on_moved_on);
+  // Of a producer of this config, which has its defaults, in this segment. `on_moved_on` is told the segment in which the producer
+  // goes on, in the producer's thread within its Acquire.
+  BlockMemorySource(shm::ChannelConfig config, const shm::WaitOptions& wait, const shm::SegmentId& segment_id,
+                    std::function<void(const shm::SegmentId&)> on_moved_on);
 
-  absl::StatusOr<Deposit> All() override;
+  // Makes the producer, which keeps places for those who still read what was left, if that can be read at all.
+  absl::Status Begin(std::optional<InheritedMemory> predecessor) override;
+  // What Begin made; null if it was not called. Once.
+  std::unique_ptr<shm::DataBlockProducer> TakeBlock();
+
+  absl::StatusOr<Deposit> All(bool with_parts_in_use) override;
   absl::StatusOr<Deposit> Renew(const SegmentIdBytes& segment_id,
                                 const std::vector<uint32_t>& parts) override;
   void MoveOn(const SegmentIdBytes& segment_id, const std::vector<uint32_t>& excepted_parts) override;
@@ -36,6 +43,9 @@ class BlockMemorySource final : public MemorySource, public std::enable_shared_f
  private:
   void Add(uint32_t part, const shm::UniqueFd& descriptor, Deposit& deposit) const;
 
+  const shm::ChannelConfig config_;
+  const shm::WaitOptions wait_;
+  const shm::SegmentId segment_id_;
   const std::vector<shm::PartPlan> plan_;
   const std::vector<std::string> groups_;
   const std::function<void(const shm::SegmentId&)> on_moved_on_;
@@ -44,8 +54,9 @@ class BlockMemorySource final : public MemorySource, public std::enable_shared_f
   std::atomic<bool> is_moving_ = false;
 
   std::mutex mutex_;
-  shm::DataBlockProducer* block_;  // guarded by mutex_; null: detached
-  SegmentIdBytes deposited_ = {};  // guarded by mutex_: what All told last
+  std::unique_ptr<shm::DataBlockProducer> made_;  // guarded by mutex_; until it is taken
+  shm::DataBlockProducer* block_ = nullptr;       // guarded by mutex_; null: not begun, or detached
+  SegmentIdBytes deposited_ = {};                 // guarded by mutex_: what All told last
 };
 
 }  // namespace pylabhub

@@ -87,12 +87,15 @@ class BrokerConnection {
     return NoSchemas();
   }
 
-  // Deposits memory with the broker, or collects it. A connection to none that hands memory over answers kUnimplemented.
+  // Deposits memory with the broker, inherits it, or collects it. A connection to none that hands memory over answers kUnimplemented.
   virtual absl::Status Deposit(const HandOver& /*hand_over*/, const pylabhub::Deposit& /*deposit*/,
                                absl::Duration /*timeout*/) {
     return NoHandOver();
   }
-  virtual absl::StatusOr<CollectedMemory> Collect(const HandOver& /*hand_over*/, bool /*onlooker*/,
+  virtual absl::StatusOr<InheritedMemory> Inherit(const HandOver& /*hand_over*/, absl::Duration /*timeout*/) {
+    return NoHandOver();
+  }
+  virtual absl::StatusOr<CollectedMemory> Collect(const HandOver& /*hand_over*/, const CollectWish& /*wish*/,
                                                   absl::Duration /*timeout*/) {
     return NoHandOver();
   }

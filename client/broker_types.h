@@ -40,6 +40,8 @@ enum class MemoryKind {
 struct HandOver {
   std::string socket_path = {};
   std::string ticket = {};
+  bool has_predecessor = false;     // to a producer: the broker has what the last one left
+  bool keeps_parts_in_use = false;  // to a producer: it wants parts that are in use too
 };
 
 // What the broker asks the producer of a channel to do whose memory it hands over. proto/pylabhub/v1/broker.proto says more.

@@ -97,33 +97,40 @@ absl::StatusOr<bool> IsToBeHandedOver(const shm::ChannelConfig& config, Messenge
   return offered && config.directory == shm::ChannelConfig().directory && !config.unix_group.has_value();
 }
 
-absl::StatusOr<ChannelProducer> CreateHandedOver(const shm::ChannelConfig& config, Messenger& messenger,
+absl::StatusOr<ChannelProducer> CreateHandedOver(const shm::ChannelConfig& requested, Messenger& messenger,
                                                  const shm::WaitOptions& wait) {
+  const shm::ChannelConfig config = requested.WithDefaults();
+  if (absl::Status status = config.Validate(); !status.ok()) return status;
   messenger.ProtectProcess();
-  absl::StatusOr<std::unique_ptr<shm::DataBlockProducer>> made =
-      shm::DataBlockProducer::CreateSealed(config, wait);
-  if (!made.ok()) return made.status();
-  shm::DataBlockProducer& block = **made;
-  const ChannelSpec spec = SpecOf(block.config(), block.segment_id(), MemoryKind::kHandedOver);
-  const auto source =
-      std::make_shared<BlockMemorySource>(block, [&messenger, spec](const shm::SegmentId& segment_id) {
-        ChannelSpec successor = spec;
-        successor.segment_id = segment_id.bytes;
-        messenger.Supersede(std::move(successor));
-      });
-  ChannelProducer producer = {.block = *std::move(made), .loan = MemoryLoan(source)};
+  const shm::SegmentId segment_id = shm::SegmentId::Random();
+  const ChannelSpec spec = SpecOf(config, segment_id, MemoryKind::kHandedOver);
+  const auto source = std::make_shared<BlockMemorySource>(config, wait, segment_id,
+                                                          [&messenger, spec](const shm::SegmentId& next_id) {
+                                                            ChannelSpec successor = spec;
+                                                            successor.segment_id = next_id.bytes;
+                                                            messenger.Supersede(std::move(successor));
+                                                          });
+  ChannelProducer producer = {.loan = MemoryLoan(source)};
+  // The segment is made in between: it keeps places for those who read what the channel's last producer left.
   const absl::StatusOr<Grant> grant = messenger.RegisterProducer(spec, OnHeld::kFail, source).get();
   if (!grant.ok()) return grant.status();
   producer.registration =
       Registration(messenger, ChannelClaim{.name = spec.name, .epoch = grant->channel.epoch});
+  producer.block = source->TakeBlock();
+  if (producer.block == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the broker does not hand over the memory of channel '", spec.name, "' any more"));
+  }
   return producer;
 }
 
 // Registers the consumer (again), and collects what it attaches to; a producer that has yet to bring it, or to make room, is
 // waited for.
-absl::StatusOr<CollectedMemory> RegisterAndCollect(const HandOverLink& link, const Deadline& deadline) {
+absl::StatusOr<CollectedMemory> RegisterAndCollect(const HandOverLink& link, const Deadline& deadline,
+                                                   const shm::SegmentId& segment_before = {}) {
   Backoff backoff(kFirstRetry, kRetryLimit);
-  const bool onlooker = link.spec.group.empty() && link.options.order == shm::ReadOrder::kLatest;
+  CollectWish wish = {.onlooker = link.spec.group.empty() && link.options.order == shm::ReadOrder::kLatest};
+  if (!segment_before.is_nil()) wish.before = {.segment_id = segment_before.bytes, .part = link.part};
   while (true) {
     const absl::StatusOr<Grant> grant = link.messenger->RegisterConsumer(link.spec).get();
     if (!grant.ok()) return grant.status();
@@ -132,7 +139,7 @@ absl::StatusOr<CollectedMemory> RegisterAndCollect(const HandOverLink& link, con
           "the broker does not hand over the memory of channel '", link.spec.channel, "' any more"));
     }
     absl::StatusOr<CollectedMemory> collected =
-        link.messenger->Collect(*grant->hand_over, onlooker, std::max(deadline.left(), kCollectTimeout));
+        link.messenger->Collect(*grant->hand_over, wish, std::max(deadline.left(), kCollectTimeout));
     const std::string why = ReasonOf(collected.status());
     const bool may_pass =
         why == reason::kNotDeposited || why == reason::kLimitExceeded || why == reason::kTicketInvalid;
@@ -164,6 +171,7 @@ absl::StatusOr<ChannelConsumer> ConnectHandedOver(const Channel& found, absl::Du
       Registration(messenger, ConsumerClaim{.channel = spec.channel, .consumer_id = spec.consumer_id});
   absl::StatusOr<CollectedMemory> memory = RegisterAndCollect(consumer.link, deadline);
   if (!memory.ok()) return memory.status();
+  consumer.link.part = memory->part_index;
   absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
       shm::DataBlockConsumer::OpenSealed(DescriptorsOf(*std::move(memory)), options);
   if (!opened.ok()) return opened.status();
@@ -280,7 +288,7 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
 absl::Status Follow(ChannelConsumer& consumer, absl::Duration timeout) {
   if (!consumer.is_handed_over()) return consumer.block->Follow(timeout);
   const Deadline deadline(timeout);
-  const HandOverLink& link = consumer.link;
+  HandOverLink& link = consumer.link;
   Backoff backoff(kFirstRetry, kRetryLimit);
   while (true) {
     const absl::StatusOr<Channel> found =
@@ -296,12 +304,13 @@ absl::Status Follow(ChannelConsumer& consumer, absl::Duration timeout) {
     }
     absl::SleepFor(std::min(backoff.Next(), left));
   }
-  absl::StatusOr<CollectedMemory> memory = RegisterAndCollect(link, deadline);
+  absl::StatusOr<CollectedMemory> memory = RegisterAndCollect(link, deadline, consumer.block->segment_id());
   if (!memory.ok()) return memory.status();
+  link.part = memory->part_index;
   const shm::ConsumerDescriptors descriptors = DescriptorsOf(*std::move(memory));
   absl::Status followed = consumer.block->Follow(descriptors);
   if (!absl::IsFailedPrecondition(followed)) return followed;
-  // Another process's segment, which knows nothing of this one: it is read from where a newcomer begins.
+  // A segment that knows nothing of this one: it is read from where a newcomer begins.
   absl::StatusOr<std::unique_ptr<shm::DataBlockConsumer>> opened =
       shm::DataBlockConsumer::OpenSealed(descriptors, link.options);
   if (!opened.ok()) return opened.status();

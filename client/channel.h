@@ -91,6 +91,7 @@ struct HandOverLink {
   Messenger* messenger = nullptr;
   ConsumerSpec spec = {};
   shm::ConsumerOptions options = {};
+  uint32_t part = 0;  // where it sits
 };
 
 // Channels of plain bytes, or of a schema that is known only at run time.
@@ -130,8 +131,9 @@ absl::StatusOr<ChannelConsumer> ConnectChannel(absl::string_view channel, absl::
                                                shm::ConsumerOptions options = {});
 
 // After kProducerClosed or kProducerDead: waits at most `timeout` for the channel's next segment, and attaches to it, as
-// DataBlockConsumer::Follow does. Where memory is handed over, the broker says which it is and hands it over; a segment of another
-// producer process is attached to anew (`block` is another one then), where the options that the consumer was made with say.
+// DataBlockConsumer::Follow does. Where memory is handed over, the broker says which it is and hands it over. A segment that
+// does not know of this one, since the broker had lost it or the producers had different identities, is attached to anew (`block` is
+// another one then), where the options that the consumer was made with say.
 //
 // Errors: kDeadlineExceeded (no successor yet; call again), and those of ConnectChannel.
 absl::Status Follow(ChannelConsumer& consumer, absl::Duration timeout);

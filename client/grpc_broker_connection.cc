@@ -15,6 +15,7 @@
 #include "client/backoff.h"
 #include "client/error_reason.h"
 #include "client/hand_over_exchange.h"
+#include "client/reconnector.h"
 #include "client/session_id.h"
 #include "client/wire.h"
 #include "proto/schema/from_text.h"
@@ -115,8 +116,12 @@ absl::Status WithRequestId(const absl::Status& status, const std::string& reques
 
 class GrpcWatchStream final : public WatchStream {
  public:
-  GrpcWatchStream(v1::Broker::Stub& stub, v1::WatchRequest request, std::string request_id)
-      : stub_(stub), request_(std::move(request)), request_id_(std::move(request_id)) {
+  GrpcWatchStream(v1::Broker::Stub& stub, Reconnector& reconnector, v1::WatchRequest request,
+                  std::string request_id)
+      : stub_(stub),
+        reconnector_(reconnector),
+        request_(std::move(request)),
+        request_id_(std::move(request_id)) {
     context_.AddMetadata(kRequestIdKey, request_id_);
   }
 
@@ -133,6 +138,7 @@ class GrpcWatchStream final : public WatchStream {
     v1::WatchResponse response;
     if (reader_->Read(&response)) return FromWire(response);
     end_ = WithRequestId(FromWire(reader_->Finish()), request_id_);
+    reconnector_.Look();
     if (end_.ok()) end_ = absl::UnavailableError("the broker ended the stream without a reason");
     return end_;
   }
@@ -141,6 +147,7 @@ class GrpcWatchStream final : public WatchStream {
 
  private:
   v1::Broker::Stub& stub_;
+  Reconnector& reconnector_;
   const v1::WatchRequest request_;
   const std::string request_id_;
   grpc::ClientContext context_;
@@ -279,20 +286,26 @@ class GrpcBrokerConnection : public BrokerConnection {
     return DepositMemory(hand_over, deposit, timeout);
   }
 
-  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker,
+  absl::StatusOr<InheritedMemory> Inherit(const HandOver& hand_over, absl::Duration timeout) override {
+    return InheritMemory(hand_over, timeout);
+  }
+
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, const CollectWish& wish,
                                           absl::Duration timeout) override {
-    return CollectMemory(hand_over, onlooker, timeout);
+    return CollectMemory(hand_over, wish, timeout);
   }
 
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override {
-    return std::make_unique<GrpcWatchStream>(*stub_, ToWire(request), NextRequestId());
+    return std::make_unique<GrpcWatchStream>(*stub_, reconnector_, ToWire(request), NextRequestId());
   }
 
   void CancelCalls() override { calls_.Cancel(); }
 
  private:
   explicit GrpcBrokerConnection(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(v1::Broker::NewStub(channel)), schemas_(v1::SchemaRegistry::NewStub(channel)) {}
+      : reconnector_(channel),
+        stub_(v1::Broker::NewStub(channel)),
+        schemas_(v1::SchemaRegistry::NewStub(channel)) {}
 
   // The stub that has `method`.
   v1::Broker::Stub& StubOf(const v1::Broker::Stub* /*kind*/) { return *stub_; }
@@ -313,9 +326,10 @@ class GrpcBrokerConnection : public BrokerConnection {
     context.AddMetadata(kRequestIdKey, request_id);
     const CallsInFlight::Entry entry(calls_, context);
     response.Clear();
-    return WithRequestId(
-        FromWire((StubOf(static_cast<const Stub*>(nullptr)).*method)(&context, request, &response)),
-        request_id);
+    absl::Status status =
+        FromWire((StubOf(static_cast<const Stub*>(nullptr)).*method)(&context, request, &response));
+    if (!status.ok()) reconnector_.Look();
+    return WithRequestId(status, request_id);
   }
 
   template <typename Stub, typename Request, typename Response>
@@ -334,6 +348,7 @@ class GrpcBrokerConnection : public BrokerConnection {
     }
   }
 
+  Reconnector reconnector_;
   const std::unique_ptr<v1::Broker::Stub> stub_;
   const std::unique_ptr<v1::SchemaRegistry::Stub> schemas_;
   // Enough of a random id to tell this connection's requests apart in the broker's log.

@@ -55,7 +55,8 @@ absl::Status DepositOnce(const HandOver& hand_over, const Deposit& deposit, absl
       stated.set_group(memories[i].group);
       stated.set_size_bytes(memories[i].size_bytes);
       stated.set_in_use(memories[i].in_use);
-      if (!memories[i].in_use) descriptors.push_back(memories[i].descriptor.get());
+      stated.set_with_descriptor(memories[i].in_use && memories[i].descriptor.is_open());
+      if (memories[i].descriptor.is_open()) descriptors.push_back(memories[i].descriptor.get());
     }
     const absl::StatusOr<handover::Answer> answer = Ask(*caller, request, descriptors, deadline);
     if (!answer.ok()) return answer.status();
@@ -63,12 +64,62 @@ absl::Status DepositOnce(const HandOver& hand_over, const Deposit& deposit, absl
   return absl::OkStatus();
 }
 
-absl::StatusOr<CollectedMemory> CollectOnce(const HandOver& hand_over, bool onlooker, absl::Time deadline) {
+absl::StatusOr<HandedMemoryKind> FromWire(v1::HandedOverMemoryKind kind) {
+  switch (kind) {
+    case v1::HANDED_OVER_MEMORY_KIND_DATA:
+      return HandedMemoryKind::kData;
+    case v1::HANDED_OVER_MEMORY_KIND_BELL:
+      return HandedMemoryKind::kBell;
+    case v1::HANDED_OVER_MEMORY_KIND_PART:
+      return HandedMemoryKind::kPart;
+    default:
+      return absl::DataLossError("the broker handed over memory of a kind that is not known here");
+  }
+}
+
+absl::StatusOr<InheritedMemory> InheritOnce(const HandOver& hand_over, absl::Time deadline) {
+  absl::StatusOr<handover::Caller> caller = handover::Caller::Connect(hand_over.socket_path, deadline);
+  if (!caller.ok()) return caller.status();
+  InheritedMemory inherited;
+  bool more = true;
+  while (more) {
+    v1::HandOverRequest request;
+    request.mutable_inherit()->set_ticket(hand_over.ticket);
+    request.mutable_inherit()->set_skip(static_cast<uint32_t>(inherited.memories.size()));
+    absl::StatusOr<handover::Answer> answer = Ask(*caller, request, {}, deadline);
+    if (!answer.ok()) return answer.status();
+    const v1::Inherited& page = answer->message.inherited();
+    const bool is_whole = page.segment_id().size() == inherited.segment_id.size() &&
+                          page.memories_size() > 0 &&
+                          static_cast<size_t>(page.memories_size()) == answer->descriptors.size();
+    if (!is_whole) return absl::DataLossError("what the broker handed over is not what a producer left");
+    std::copy(page.segment_id().begin(), page.segment_id().end(), inherited.segment_id.begin());
+    for (int i = 0; i < page.memories_size(); ++i) {
+      const absl::StatusOr<HandedMemoryKind> kind = FromWire(page.memories(i).kind());
+      if (!kind.ok()) return kind.status();
+      inherited.memories.push_back({.kind = *kind,
+                                    .part = page.memories(i).part(),
+                                    .group = page.memories(i).group(),
+                                    .size_bytes = page.memories(i).size_bytes(),
+                                    .descriptor = std::move(answer->descriptors[static_cast<size_t>(i)])});
+    }
+    more = page.more();
+  }
+  return inherited;
+}
+
+absl::StatusOr<CollectedMemory> CollectOnce(const HandOver& hand_over, const CollectWish& wish,
+                                            absl::Time deadline) {
   absl::StatusOr<handover::Caller> caller = handover::Caller::Connect(hand_over.socket_path, deadline);
   if (!caller.ok()) return caller.status();
   v1::HandOverRequest request;
   request.mutable_collect()->set_ticket(hand_over.ticket);
-  request.mutable_collect()->set_onlooker(onlooker);
+  request.mutable_collect()->set_onlooker(wish.onlooker);
+  if (wish.before.has_value()) {
+    const SegmentIdBytes& before = wish.before->segment_id;
+    request.mutable_collect()->set_segment_before(std::string(before.begin(), before.end()));
+    request.mutable_collect()->set_part_before(wish.before->part);
+  }
   absl::StatusOr<handover::Answer> answer = Ask(*caller, request, {}, deadline);
   if (!answer.ok()) return answer.status();
   const v1::Collected& collected = answer->message.collected();
@@ -117,9 +168,13 @@ absl::Status DepositMemory(const HandOver& hand_over, const Deposit& deposit, ab
   return Try([&](absl::Time deadline) { return DepositOnce(hand_over, deposit, deadline); }, timeout);
 }
 
-absl::StatusOr<CollectedMemory> CollectMemory(const HandOver& hand_over, bool onlooker,
+absl::StatusOr<InheritedMemory> InheritMemory(const HandOver& hand_over, absl::Duration timeout) {
+  return Try([&](absl::Time deadline) { return InheritOnce(hand_over, deadline); }, timeout);
+}
+
+absl::StatusOr<CollectedMemory> CollectMemory(const HandOver& hand_over, const CollectWish& wish,
                                               absl::Duration timeout) {
-  return Try([&](absl::Time deadline) { return CollectOnce(hand_over, onlooker, deadline); }, timeout);
+  return Try([&](absl::Time deadline) { return CollectOnce(hand_over, wish, deadline); }, timeout);
 }
 
 }  // namespace pylabhub

@@ -1,4 +1,4 @@
-// Deposits memory with the broker, and collects it, over the broker's Unix socket.
+// Deposits memory with the broker, inherits and collects it, over the broker's Unix socket.
 //
 // Thread safety: free functions with no shared state.
 // Time:          each ends after `timeout` at the latest.
@@ -17,8 +17,10 @@ namespace pylabhub {
 
 absl::Status DepositMemory(const HandOver& hand_over, const Deposit& deposit, absl::Duration timeout);
 
-// `onlooker`: a part alone, of a channel whose groups share its slots.
-absl::StatusOr<CollectedMemory> CollectMemory(const HandOver& hand_over, bool onlooker,
+// With the ticket to deposit, before that is used.
+absl::StatusOr<InheritedMemory> InheritMemory(const HandOver& hand_over, absl::Duration timeout);
+
+absl::StatusOr<CollectedMemory> CollectMemory(const HandOver& hand_over, const CollectWish& wish,
                                               absl::Duration timeout);
 
 }  // namespace pylabhub

@@ -28,6 +28,8 @@ constexpr size_t kMaxScopePatterns = 50;
 constexpr absl::Duration kAskForKnownTimeout = absl::Milliseconds(500);
 constexpr absl::Duration kLastAskTimeout = absl::Milliseconds(200);
 // Of one call at the end: a broker that is being restarted is not waited for, since leases end by themselves.
+// Tickets are good for longer than this.
+constexpr absl::Duration kTicketIsFresh = absl::Seconds(2);
 constexpr absl::Duration kGiveUpTimeout = absl::Milliseconds(500);
 
 absl::Time SteadyNow() {
@@ -221,12 +223,9 @@ std::future<absl::StatusOr<Grant>> Messenger::RegisterProducer(ChannelSpec chann
                                         std::min(options_.call_timeout, absl::Seconds(1)));
         }
         if (grant.ok() && grant->hand_over.has_value() && memory != nullptr) {
-          {
-            const std::lock_guard lock(memory_mutex_);
-            memory_[channel.name] = memory;
-          }
           // Before the heartbeat that makes it ready: who finds the channel can collect its memory.
-          if (absl::Status status = DepositAll(channel, *grant->hand_over); !status.ok()) {
+          if (absl::Status status = BringMemory(channel, *grant->hand_over, memory); !status.ok()) {
+            ForgetMemory(channel.name);
             (void)connection_->Deregister(session_id_, channel.name, grant->channel.epoch,
                                           std::min(options_.call_timeout, absl::Seconds(1)));
             return status;
@@ -251,10 +250,43 @@ std::shared_ptr<MemorySource> Messenger::MemoryOf(const std::string& channel) {
   return found == memory_.end() ? nullptr : found->second;
 }
 
+void Messenger::ForgetMemory(const std::string& channel) {
+  const std::lock_guard lock(memory_mutex_);
+  memory_.erase(channel);
+}
+
+absl::Status Messenger::BringMemory(const ChannelSpec& channel, HandOver hand_over,
+                                    const std::shared_ptr<MemorySource>& memory) {
+  std::optional<InheritedMemory> predecessor;
+  if (hand_over.has_predecessor) {
+    absl::StatusOr<InheritedMemory> inherited = connection_->Inherit(hand_over, options_.call_timeout);
+    if (inherited.ok()) {
+      predecessor = *std::move(inherited);
+    } else {
+      options_.log(absl::StrCat("could not see who still reads what the last producer of '", channel.name,
+                                "' left, and keeps them no place: ", inherited.status().message()));
+    }
+  }
+  const absl::Time start = absl::Now();
+  if (absl::Status status = memory->Begin(std::move(predecessor)); !status.ok()) return status;
+  {
+    const std::lock_guard lock(memory_mutex_);
+    memory_[channel.name] = memory;
+  }
+  // The ticket may have ended while much memory was made.
+  if (absl::Now() - start > kTicketIsFresh) {
+    const absl::StatusOr<Grant> again =
+        connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
+    if (!again.ok()) return again.status();
+    if (again->hand_over.has_value()) hand_over = *again->hand_over;
+  }
+  return DepositAll(channel, hand_over);
+}
+
 absl::Status Messenger::DepositAll(const ChannelSpec& channel, const HandOver& hand_over) {
   const std::shared_ptr<MemorySource> memory = MemoryOf(channel.name);
   if (memory == nullptr) return absl::OkStatus();
-  const absl::StatusOr<Deposit> deposit = memory->All();
+  const absl::StatusOr<Deposit> deposit = memory->All(hand_over.keeps_parts_in_use);
   if (!deposit.ok()) return deposit.status();
   // It has moved on again; that segment is registered next.
   if (deposit->segment_id != channel.segment_id) return absl::OkStatus();
@@ -270,8 +302,9 @@ void Messenger::DoTasks(const std::vector<HandOverTask>& tasks) {
       continue;
     }
     if (!task.hand_over.has_value()) continue;
-    const absl::StatusOr<Deposit> deposit =
-        task.deposit_again ? memory->All() : memory->Renew(task.segment_id, task.retired_parts);
+    const absl::StatusOr<Deposit> deposit = task.deposit_again
+                                                ? memory->All(task.hand_over->keeps_parts_in_use)
+                                                : memory->Renew(task.segment_id, task.retired_parts);
     if (absl::IsNotFound(deposit.status()) || (deposit.ok() && deposit->segment_id != task.segment_id))
       continue;
     const absl::Status status = deposit.ok()
@@ -295,10 +328,7 @@ std::future<absl::Status> Messenger::DeregisterProducer(std::string channel) {
   return InTurn<absl::Status>([this, channel = std::move(channel)] {
     // First of all, so that no heartbeat claims it from here on.
     const uint64_t epoch = keeper_.DropChannel(channel).value_or(0);
-    {
-      const std::lock_guard lock(memory_mutex_);
-      memory_.erase(channel);
-    }
+    ForgetMemory(channel);
     return Changed(channel, connection_->Deregister(session_id_, channel, epoch, options_.call_timeout));
   });
 }

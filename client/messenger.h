@@ -108,7 +108,8 @@ class Messenger {
   // again what is registered changes nothing; with another segment_id it is the segment's successor, under a
   // new epoch.
   //
-  // With `memory`, for a channel whose memory is handed over: it is deposited before the channel is ready, and whenever the
+  // With `memory`, for a channel whose memory is handed over: it begins when the channel is this producer's, with what the last
+  // one left; and is deposited before the channel is ready, and whenever the
   // broker asks for it (after a restart; when a consumer has left). It may be asked until DeregisterProducer's outcome.
   std::future<absl::StatusOr<Grant>> RegisterProducer(ChannelSpec channel, OnHeld on_held = OnHeld::kFail,
                                                       std::shared_ptr<MemorySource> memory = nullptr);
@@ -125,8 +126,9 @@ class Messenger {
   //
   // Errors: NOT_DEPOSITED (its producer has not brought it yet), LIMIT_EXCEEDED (no place is free), TICKET_INVALID; and
   //         kNotFound or kPermissionDenied without a reason: the broker's socket cannot be reached from here.
-  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker, absl::Duration timeout) {
-    return connection_->Collect(hand_over, onlooker, timeout);
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, const CollectWish& wish,
+                                          absl::Duration timeout) {
+    return connection_->Collect(hand_over, wish, timeout);
   }
 
   // Before this process makes or gets memory that others must not: see MessengerOptions::keep_dumpable.
@@ -202,7 +204,10 @@ class Messenger {
   absl::StatusOr<Channel> AskFor(const std::string& channel, absl::Duration timeout, Consistency consistency);
   void GiveUp(const Claims& claims, absl::Time deadline);
   void Deliver(LeaseTable::Events events);
+  void ForgetMemory(const std::string& channel);
   std::shared_ptr<MemorySource> MemoryOf(const std::string& channel);
+  absl::Status BringMemory(const ChannelSpec& channel, HandOver hand_over,
+                           const std::shared_ptr<MemorySource>& memory);
   absl::Status DepositAll(const ChannelSpec& channel, const HandOver& hand_over);
   void DoTasks(const std::vector<HandOverTask>& tasks);
 

@@ -47,9 +47,12 @@ class MeteredConnection : public BrokerConnection {
                        absl::Duration timeout) override {
     return inner_->Deposit(hand_over, deposit, timeout);
   }
-  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, bool onlooker,
+  absl::StatusOr<InheritedMemory> Inherit(const HandOver& hand_over, absl::Duration timeout) override {
+    return inner_->Inherit(hand_over, timeout);
+  }
+  absl::StatusOr<CollectedMemory> Collect(const HandOver& hand_over, const CollectWish& wish,
                                           absl::Duration timeout) override {
-    return inner_->Collect(hand_over, onlooker, timeout);
+    return inner_->Collect(hand_over, wish, timeout);
   }
   std::unique_ptr<WatchStream> Watch(const WatchRequest& request) override { return inner_->Watch(request); }
   void CancelCalls() override { inner_->CancelCalls(); }

@@ -96,7 +96,10 @@ MemoryKind FromWire(v1::SharedMemoryKind kind) {
 }
 
 HandOver FromWire(const v1::HandOver& from) {
-  return {.socket_path = from.socket_path(), .ticket = from.ticket()};
+  return {.socket_path = from.socket_path(),
+          .ticket = from.ticket(),
+          .has_predecessor = from.has_predecessor(),
+          .keeps_parts_in_use = from.keeps_parts_in_use()};
 }
 
 template <typename Message>

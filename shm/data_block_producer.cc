@@ -444,8 +444,8 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::Create(con
 }
 
 absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSealed(
-    const ChannelConfig& requested, const WaitOptions& wait,
-    std::span<const SegmentDescriptors> predecessors) {
+    const ChannelConfig& requested, const WaitOptions& wait, std::span<const SegmentDescriptors> predecessors,
+    const SegmentId& wanted_id) {
   ChannelConfig config = requested.WithDefaults();
   if (absl::Status status = config.Validate(); !status.ok()) return status;
   if (config.unix_group.has_value()) {
@@ -461,7 +461,7 @@ absl::StatusOr<std::unique_ptr<DataBlockProducer>> DataBlockProducer::CreateSeal
   const uint32_t places = CountPlaces(PlanParts(config));
   if (absl::Status status = CheckRoomForHeirs(config, places, succession); !status.ok()) return status;
 
-  const SegmentId segment_id = SegmentId::Random();
+  const SegmentId segment_id = wanted_id.is_nil() ? SegmentId::Random() : wanted_id;
   absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, predecessor_id);
   if (!sealed.ok()) return sealed.status();
   auto dealings = std::make_unique<Dealings>(config, segment_id, std::move(sealed->descriptors));

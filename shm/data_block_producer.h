@@ -69,7 +69,7 @@ class DataBlockProducer {
   //
   // `predecessors` are the segments of the channel's earlier producers, oldest first, as far as consumers may still read
   // them: those find their places kept, as after Create, but for those whose parts are missing. That there is one next producer
-  // is the caller's to see to: no anchor does it. config.directory means nothing here. In a pipeline, each group may have
+  // is the caller's to see to: no anchor does it. `segment_id` is nobody else's; nil: a random one. config.directory means nothing here. In a pipeline, each group may have
   // max_consumers members, and there may be as many onlookers.
   //
   // Errors:
@@ -81,7 +81,7 @@ class DataBlockProducer {
   //   kUnavailable         any other answer of the operating system, in words
   static absl::StatusOr<std::unique_ptr<DataBlockProducer>> CreateSealed(
       const ChannelConfig& config, const WaitOptions& wait = {},
-      std::span<const SegmentDescriptors> predecessors = {});
+      std::span<const SegmentDescriptors> predecessors = {}, const SegmentId& segment_id = {});
 
   ~DataBlockProducer();
   DataBlockProducer(const DataBlockProducer&) = delete;

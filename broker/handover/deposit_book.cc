@@ -56,7 +56,10 @@ const DepositBook::Channel* DepositBook::Find(absl::string_view channel) const {
 void DepositBook::Open(const ChannelView& view) {
   Channel& channel = channels_[view.spec->name];
   if (view.epoch <= channel.epoch) return;
+  // What an identity's producer left is no other's to read.
+  if (channel.identity != view.producer_identity) DropPredecessor(channel);
   if (channel.segment_id != view.spec->segment_id) {
+    if (channel.is_deposited() && channel.identity == view.producer_identity) LeaveToSuccessor(channel);
     DropMemory(channel);
     channel.parts.clear();
     channel.move_on = false;
@@ -79,6 +82,7 @@ void DepositBook::Forget(absl::string_view name, uint64_t epoch) {
   const auto found = channels_.find(name);
   if (found == channels_.end() || found->second.epoch > epoch) return;
   DropMemory(found->second);
+  DropPredecessor(found->second);
   if (descriptors_of_identity_[found->second.identity] == 0) {
     descriptors_of_identity_.erase(found->second.identity);
   }
@@ -108,6 +112,7 @@ absl::Status DepositBook::Deposit(absl::string_view name, uint64_t epoch, std::v
 absl::Status DepositBook::DepositAll(const std::string& name, Channel& channel,
                                      std::vector<Memory> memories) {
   if (absl::Status status = CheckIsWhole(name, memories); !status.ok()) return status;
+  DropPredecessor(channel);
   if (absl::Status status = CheckRoom(channel, memories.size()); !status.ok()) return status;
   std::set<uint32_t> brought;
   for (Memory& memory : memories) {
@@ -139,6 +144,12 @@ absl::Status DepositBook::DepositAll(const std::string& name, Channel& channel,
       found->second.owner = consumer;
     }
   }
+  for (const uint32_t unclaimed : channel.unclaimed_parts) {
+    const auto found = channel.parts.find(unclaimed);
+    if (found == channel.parts.end() || found->second.state != PartState::kFree) continue;
+    if (found->second.group.empty()) found->second.state = PartState::kReserved;
+  }
+  channel.unclaimed_parts.clear();
   channel.lacks_some = false;
   return absl::OkStatus();
 }
@@ -162,14 +173,15 @@ void DepositBook::Put(Channel& channel, Memory memory, bool all) {
 absl::StatusOr<DepositBook::Collected> DepositBook::Collect(absl::string_view name,
                                                             const ConsumerKey& consumer,
                                                             const std::string& group, bool onlooker,
-                                                            uint64_t revision) {
+                                                            uint64_t revision, const PartClaim& claim) {
   Channel* channel = Find(name);
   if (channel == nullptr || !channel->is_deposited()) {
     return Refuse(Reason::kNotDeposited,
                   absl::StrCat("the producer of channel \"", name, "\" has not brought its memory yet"),
                   {{"channel", std::string(name)}}, std::min(retry_delay_, absl::Milliseconds(50)));
   }
-  const absl::StatusOr<uint32_t> index = Choose(std::string(name), *channel, consumer, group, onlooker);
+  const absl::StatusOr<uint32_t> index =
+      Choose(std::string(name), *channel, consumer, group, onlooker, claim);
   if (!index.ok()) return index.status();
   Part& part = channel->parts.at(*index);
   Collected collected = {.segment_id = channel->segment_id};
@@ -191,15 +203,13 @@ absl::StatusOr<DepositBook::Collected> DepositBook::Collect(absl::string_view na
   if (part.group.empty()) {
     part.state = PartState::kGiven;
     part.owner = consumer;
-    // Nobody else gets it, so it need not be kept.
-    Keep(*channel, part.descriptor, handover::Descriptor());
   }
   return collected;
 }
 
 absl::StatusOr<uint32_t> DepositBook::Choose(const std::string& name, Channel& channel,
                                              const ConsumerKey& consumer, const std::string& group,
-                                             bool onlooker) {
+                                             bool onlooker, const PartClaim& claim) {
   const bool has_groups = std::any_of(channel.parts.begin(), channel.parts.end(),
                                       [](const auto& part) { return !part.second.group.empty(); });
   if (!group.empty() || (has_groups && !onlooker)) return ChooseOfGroup(name, channel, group);
@@ -217,6 +227,13 @@ absl::StatusOr<uint32_t> DepositBook::Choose(const std::string& name, Channel& c
       return place->second.part;
     }
   }
+  const auto is_unclaimed = [](const Part& part) {
+    return part.state == PartState::kReserved && part.owner == ConsumerKey();
+  };
+  if (!claim.segment_id.empty() && claim.segment_id == channel.predecessor_id) {
+    const auto claimed = channel.parts.find(claim.part);
+    if (claimed != channel.parts.end() && is_unclaimed(claimed->second)) return claim.part;
+  }
   // A consumer that loses what it collected, again and again, would use up everybody's places.
   for (const auto& [index, part] : channel.parts) {
     if (part.state == PartState::kRetired && part.owner == consumer) {
@@ -225,6 +242,10 @@ absl::StatusOr<uint32_t> DepositBook::Choose(const std::string& name, Channel& c
   }
   for (const auto& [index, part] : channel.parts) {
     if (part.state == PartState::kFree && part.group.empty()) return index;
+  }
+  // Who had it may never come.
+  for (const auto& [index, part] : channel.parts) {
+    if (is_unclaimed(part)) return index;
   }
   return refuse("all are taken");
 }
@@ -262,6 +283,12 @@ void DepositBook::Leave(absl::string_view name, const ConsumerKey& consumer, boo
   if (revision <= place->second.revision) return;
   const uint32_t index = place->second.part;
   channel->places.erase(place);
+  // The next producer need not keep a place for it.
+  std::erase_if(channel->predecessor, [&](Memory& memory) {
+    if (memory.role != MemoryRole::kPart || memory.part != index || !memory.group.empty()) return false;
+    Keep(*channel, memory.descriptor, handover::Descriptor());
+    return true;
+  });
   const auto found = channel->parts.find(index);
   if (found == channel->parts.end()) return;
   const bool is_of_group = !found->second.group.empty();
@@ -304,12 +331,56 @@ handover::Descriptor DepositBook::DuplicateData(absl::string_view name) const {
                                                        : handover::Descriptor();
 }
 
-void DepositBook::RestorePlace(absl::string_view name, const std::string& segment_id,
-                               const ConsumerKey& consumer, uint32_t part) {
-  Channel* channel = Find(name);
-  if (channel != nullptr && channel->segment_id == segment_id) {
-    channel->places.emplace(consumer, Place{.part = part});
+bool DepositBook::HasPredecessor(absl::string_view name) const {
+  const Channel* channel = Find(name);
+  return channel != nullptr && !channel->predecessor.empty();
+}
+
+absl::StatusOr<DepositBook::Inherited> DepositBook::Inherit(absl::string_view name, size_t skip,
+                                                            size_t count) const {
+  const Channel* channel = Find(name);
+  if (channel == nullptr || skip >= channel->predecessor.size()) {
+    return Refuse(Reason::kNotDeposited,
+                  absl::StrCat("the last producer of channel \"", name, "\" left nothing (more)"),
+                  {{"channel", std::string(name)}});
   }
+  const std::vector<Memory>& left = channel->predecessor;
+  Inherited inherited = {.segment_id = channel->predecessor_id, .more = left.size() - skip > count};
+  for (size_t i = skip; i < std::min(left.size(), skip + count); ++i) {
+    Memory& copy = inherited.memories.emplace_back(CopyOf(left[i]));
+    copy.part = left[i].part;
+    copy.group = left[i].group;
+    if (copy.descriptor.is_open()) continue;
+    return Refuse(Reason::kLimitExceeded, "the broker has no room for more descriptors; retry later",
+                  {{"limit", "descriptors"}}, retry_delay_);
+  }
+  return inherited;
+}
+
+// What is moved is counted as it was.
+void DepositBook::LeaveToSuccessor(Channel& channel) {
+  DropPredecessor(channel);
+  channel.predecessor_id = channel.segment_id;
+  channel.predecessor.push_back(std::move(channel.data));
+  channel.predecessor.push_back(std::move(channel.bell));
+  channel.data = {.role = MemoryRole::kData};
+  channel.bell = {.role = MemoryRole::kBell};
+  for (auto& [index, part] : channel.parts) {
+    const bool is_in_use = part.state == PartState::kInUse;
+    if (is_in_use) channel.unclaimed_parts.insert(index);
+    if (!part.descriptor.is_open()) continue;
+    if (!is_in_use && part.state != PartState::kGiven && part.group.empty()) continue;
+    channel.predecessor.push_back({.role = MemoryRole::kPart,
+                                   .part = index,
+                                   .group = part.group,
+                                   .size_bytes = part.size_bytes,
+                                   .descriptor = std::move(part.descriptor)});
+  }
+}
+
+void DepositBook::DropPredecessor(Channel& channel) {
+  for (Memory& memory : channel.predecessor) Keep(channel, memory.descriptor, handover::Descriptor());
+  channel.predecessor.clear();
 }
 
 absl::Status DepositBook::CheckRoom(const Channel& channel, size_t more) const {

@@ -6,9 +6,12 @@
 //                   \      '--- Collect by the heir (after Open of a successor: kReserved, then kGiven)
 //                    '--> kInUse: somebody has it, and it is not known who (after a restart of the broker)
 //
-// A part goes to one consumer, once: what somebody may still have mapped is never given to anybody else, until the producer has
-// made it anew. A part of a group goes to each of its members. A consumer of a segment's predecessor gets the part of the same
-// number.
+// A part goes to one consumer, once: what somebody may still have mapped is never given to another consumer, until the producer
+// has made it anew. A part of a group goes to each of its members. A consumer of a segment's predecessor gets the part of the same
+// number; one of which it is not known which part it had may say so.
+//
+// What a producer leaves is kept for the next one, of the same identity, until that has made its deposit: it sees there who still
+// reads, and keeps these places.
 //
 // A DepositBook checks nothing about descriptors (memory_check.h does), takes no lock and reads no clock. Channels that it was
 // not told of by Open are no concern of its.
@@ -42,6 +45,12 @@ struct DepositBudget {
   size_t max_descriptors_per_identity = 16'384;
 
   friend bool operator==(const DepositBudget&, const DepositBudget&) = default;
+};
+
+// The part that a consumer says it had.
+struct PartClaim {
+  std::string segment_id = {};  // empty: none
+  uint32_t part = 0;
 };
 
 class DepositBook {
@@ -78,7 +87,23 @@ class DepositBook {
   //   LIMIT_EXCEEDED   no part is left (`hand_over_places`), or no descriptor
   //   INVALID_REQUEST  no such group; or there are several, and the consumer names none
   absl::StatusOr<Collected> Collect(absl::string_view channel, const ConsumerKey& consumer,
-                                    const std::string& group, bool onlooker, uint64_t revision = 0);
+                                    const std::string& group, bool onlooker, uint64_t revision = 0,
+                                    const PartClaim& claim = {});
+
+  // Whether the memory of the channel's last producer waits for this one.
+  bool HasPredecessor(absl::string_view channel) const;
+
+  struct Inherited {
+    std::string segment_id = {};
+    std::vector<Memory> memories = {};  // data, bell, the parts that somebody has
+    bool more = false;
+  };
+  // That memory, but for the first `skip` of it: at most `count`.
+  //
+  // Errors:
+  //   NOT_DEPOSITED   there is none (any more)
+  //   LIMIT_EXCEEDED  no room for descriptors
+  absl::StatusOr<Inherited> Inherit(absl::string_view channel, size_t skip, size_t count) const;
 
   // The consumer is none any more, as of this revision of the channel. If its right was revoked, the producer is to move on. Told
   // late, when the same consumer has registered and collected again, it changes nothing.
@@ -100,10 +125,6 @@ class DepositBook {
   // The part that the consumer has, if it is known.
   std::optional<uint32_t> PartOf(absl::string_view channel, const ConsumerKey& consumer) const;
 
-  // Tells, after a restart, which part a consumer has.
-  void RestorePlace(absl::string_view channel, const std::string& segment_id, const ConsumerKey& consumer,
-                    uint32_t part);
-
   // The channel's data; none if it is not here.
   handover::Descriptor DuplicateData(absl::string_view channel) const;
 
@@ -116,7 +137,7 @@ class DepositBook {
     PartState state = PartState::kMissing;
     std::string group = {};
     uint64_t size_bytes = 0;
-    ConsumerKey owner = {};  // of kReserved, kGiven, and of kRetired the last one
+    ConsumerKey owner = {};  // of kReserved (none: who claims it), kGiven, and of kRetired the last one
     handover::Descriptor descriptor = handover::Descriptor();
   };
   struct Place {
@@ -132,6 +153,10 @@ class DepositBook {
     std::map<uint32_t, Part> parts = {};
     // Which part a consumer has in this segment, or had in the one before.
     std::map<ConsumerKey, Place> places = {};
+    // What the last producer left; its memory until this one's deposit.
+    std::string predecessor_id = {};
+    std::vector<Memory> predecessor = {};
+    std::set<uint32_t> unclaimed_parts = {};  // of it: somebody had them, and it is not known who
     bool lacks_some = false;
     bool move_on = false;
     std::set<uint32_t> excepted_parts = {};
@@ -145,9 +170,11 @@ class DepositBook {
   absl::Status DepositAll(const std::string& name, Channel& channel, std::vector<Memory> memories);
   void Put(Channel& channel, Memory part, bool all);
   void DropMemory(Channel& channel);
+  void LeaveToSuccessor(Channel& channel);
+  void DropPredecessor(Channel& channel);
   void Retire(Channel& channel, uint32_t part);
   absl::StatusOr<uint32_t> Choose(const std::string& name, Channel& channel, const ConsumerKey& consumer,
-                                  const std::string& group, bool onlooker);
+                                  const std::string& group, bool onlooker, const PartClaim& claim);
   absl::StatusOr<uint32_t> ChooseOfGroup(const std::string& name, const Channel& channel,
                                          const std::string& group) const;
   void Keep(Channel& channel, handover::Descriptor& kept, handover::Descriptor fresh);

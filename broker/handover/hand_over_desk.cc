@@ -15,6 +15,8 @@ namespace {
 
 // Enough to find a session in a log, not enough to speak for it.
 constexpr size_t kSessionIdPrefixBytes = 8;
+// Below what one packet takes, in descriptors and in bytes.
+constexpr size_t kInheritedInPacket = 200;
 
 std::string RandomBytes() {
   std::string bytes(TicketBook::kTicketBytes, '\0');
@@ -62,6 +64,9 @@ absl::StatusOr<Memory> FromProto(const v1::HandedOverMemory& from) {
   if (memory.in_use && (memory.role != MemoryRole::kPart || !memory.group.empty())) {
     return RefuseFields({{"memories.in_use", "is for parts without a group"}});
   }
+  if (from.with_descriptor() && !memory.in_use) {
+    return RefuseFields({{"memories.with_descriptor", "is for parts in use"}});
+  }
   if (memory.group.size() > 64) return RefuseFields({{"memories.group", "is longer than 64 bytes"}});
   return memory;
 }
@@ -77,7 +82,7 @@ v1::HandedOverMemory ToProto(const Memory& memory) {
 
 prometheus::Counter& CounterOf(Metrics& metrics, absl::string_view method, absl::string_view result) {
   return metrics.AddCounter("pylabhub_broker_hand_overs_total",
-                            "Hand-overs of shared memory, by method (Deposit, Collect) and result.",
+                            "Hand-overs of shared memory, by method (Deposit, Collect, Inherit) and result.",
                             {{"method", std::string(method)}, {"result", std::string(result)}});
 }
 
@@ -106,7 +111,7 @@ HandOverDesk::HandOverDesk(Options options, Metrics& metrics)
                       return static_cast<double>(deposits_.descriptor_count());
                     });
   // There from the beginning, so that a rate can be made of them.
-  for (const char* method : {"Deposit", "Collect"}) CounterOf(metrics, method, "OK");
+  for (const char* method : {"Deposit", "Collect", "Inherit"}) CounterOf(metrics, method, "OK");
 }
 
 bool HandOverDesk::Concerns(const ChannelView& channel) {
@@ -126,14 +131,18 @@ v1::HandOver HandOverDesk::HandOverFor(const TicketScope& scope) {
 }
 
 v1::HandOver HandOverDesk::ForProducer(const std::string& session_id, const ChannelView& channel) {
-  {
+  const bool has_predecessor = [&] {
     absl::MutexLock lock(&mutex_);
     deposits_.Open(channel);
-  }
-  return HandOverFor({.purpose = TicketPurpose::kDeposit,
-                      .session_id = session_id,
-                      .channel = channel.spec->name,
-                      .epoch = channel.epoch});
+    return deposits_.HasPredecessor(channel.spec->name);
+  }();
+  v1::HandOver hand_over = HandOverFor({.purpose = TicketPurpose::kDeposit,
+                                        .session_id = session_id,
+                                        .channel = channel.spec->name,
+                                        .epoch = channel.epoch});
+  hand_over.set_has_predecessor(has_predecessor);
+  hand_over.set_keeps_parts_in_use(true);
+  return hand_over;
 }
 
 v1::HandOver HandOverDesk::ForConsumer(const std::string& session_id, const std::string& consumer_id,
@@ -178,7 +187,7 @@ void HandOverDesk::OnEvents(const std::vector<Event>& events) {
         break;
       case EventKind::kConsumerLeft:
         deposits_.Leave(name, {event.consumer_session_id, event.consumer->spec.consumer_id},
-                        event.leave_reason == LeaveReason::kRevoked);
+                        event.leave_reason == LeaveReason::kRevoked, event.channel.revision);
         break;
       case EventKind::kChannelRemoved:
         deposits_.Forget(name, event.channel.epoch);
@@ -221,8 +230,13 @@ HandOverDesk::Reply HandOverDesk::Answer(const v1::HandOverRequest& request,
       status = descriptors.empty() ? Collect(request.collect(), peer, reply, audit)
                                    : RefuseFields({{"collect", "comes without descriptors"}});
       break;
+    case v1::HandOverRequest::kInherit:
+      method = "Inherit";
+      status = descriptors.empty() ? Inherit(request.inherit(), peer, reply, audit)
+                                   : RefuseFields({{"inherit", "comes without descriptors"}});
+      break;
     default:
-      status = RefuseFields({{"request", "must be deposit or collect"}});
+      status = RefuseFields({{"request", "must be deposit, collect or inherit"}});
   }
   // Set in any case: a message of no bytes cannot be told from the connection's end.
   *reply.message.mutable_status() = ToRpcStatus(status);
@@ -244,7 +258,9 @@ absl::Status HandOverDesk::Deposit(const v1::DepositRequest& request,
   }
   pending.ticket = request.ticket();
   const auto& stated = request.memories();
-  const auto has_descriptor = [](const v1::HandedOverMemory& memory) { return !memory.in_use(); };
+  const auto has_descriptor = [](const v1::HandedOverMemory& memory) {
+    return !memory.in_use() || memory.with_descriptor();
+  };
   if (static_cast<size_t>(std::count_if(stated.begin(), stated.end(), has_descriptor)) !=
       descriptors.size()) {
     return RefuseFields({{"deposit.memories", "must be as many as the descriptors beside the packet"}});
@@ -253,7 +269,7 @@ absl::Status HandOverDesk::Deposit(const v1::DepositRequest& request,
   for (const v1::HandedOverMemory& from : stated) {
     absl::StatusOr<Memory> memory = FromProto(from);
     if (!memory.ok()) return memory.status();
-    if (!memory->in_use) {
+    if (has_descriptor(from)) {
       memory->descriptor = std::move(*next++);
       if (absl::Status status = CheckMemory(*memory, scope->channel); !status.ok()) return status;
     }
@@ -282,6 +298,29 @@ absl::Status HandOverDesk::Finish(PendingDeposit pending, const handover::PeerCr
   return deposits_.Deposit(audit.scope.channel, audit.scope.epoch, std::move(pending.memories));
 }
 
+absl::Status HandOverDesk::Inherit(const v1::InheritRequest& request, const handover::PeerCredentials& peer,
+                                   Reply& reply, Audit& audit) {
+  const auto scope = CheckTicket(request.ticket(), TicketPurpose::kDeposit, peer);
+  if (!scope.ok()) return scope.status();
+  audit.scope = *scope;
+  absl::StatusOr<Holding> holding = options_.find(*scope);
+  if (!holding.ok()) return holding.status();
+  audit.holding = *std::move(holding);
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<DepositBook::Inherited> inherited =
+      deposits_.Inherit(scope->channel, request.skip(), kInheritedInPacket);
+  if (!inherited.ok()) return inherited.status();
+  audit.memory = absl::StrCat(inherited->memories.size(), " pieces");
+  v1::Inherited& out = *reply.message.mutable_inherited();
+  out.set_segment_id(inherited->segment_id);
+  out.set_more(inherited->more);
+  for (Memory& memory : inherited->memories) {
+    *out.add_memories() = ToProto(memory);
+    reply.descriptors.push_back(std::move(memory.descriptor));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status HandOverDesk::Collect(const v1::CollectRequest& request, const handover::PeerCredentials& peer,
                                    Reply& reply, Audit& audit) {
   const auto scope = CheckTicket(request.ticket(), TicketPurpose::kCollect, peer);
@@ -293,7 +332,8 @@ absl::Status HandOverDesk::Collect(const v1::CollectRequest& request, const hand
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<DepositBook::Collected> collected =
       deposits_.Collect(scope->channel, {scope->session_id, scope->consumer_id}, audit.holding.group,
-                        request.onlooker(), audit.holding.channel.revision);
+                        request.onlooker(), audit.holding.channel.revision,
+                        {.segment_id = request.segment_before(), .part = request.part_before()});
   if (!collected.ok()) return collected.status();
   tickets_.Use(request.ticket(), peer.uid);
   v1::Collected& out = *reply.message.mutable_collected();

@@ -105,6 +105,8 @@ class HandOverDesk {
   absl::Status Deposit(const v1::DepositRequest& request, std::vector<handover::Descriptor> descriptors,
                        const handover::PeerCredentials& peer, PendingDeposit& pending, Audit& audit);
   absl::Status Finish(PendingDeposit pending, const handover::PeerCredentials& peer, Audit& audit);
+  absl::Status Inherit(const v1::InheritRequest& request, const handover::PeerCredentials& peer, Reply& reply,
+                       Audit& audit);
   absl::Status Collect(const v1::CollectRequest& request, const handover::PeerCredentials& peer, Reply& reply,
                        Audit& audit);
   absl::StatusOr<TicketScope> CheckTicket(const std::string& ticket, TicketPurpose purpose,

@@ -21,7 +21,7 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(250);
 constexpr int kAcceptsInTurn = 16;
 
-Descriptor OpenReserve() { return Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+handover::Descriptor OpenReserve() { return handover::Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 HandOverDesk::Reply Refusal(const absl::Status& status) {
   HandOverDesk::Reply reply;
@@ -83,7 +83,8 @@ void HandOverServer::Run() {
 
 void HandOverServer::Accept() {
   for (int i = 0; i < kAcceptsInTurn && connections_.size() < options_.max_connections; ++i) {
-    Descriptor socket(accept4(listening_.descriptor().get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    handover::Descriptor socket(
+        accept4(listening_.descriptor().get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket.is_open()) {
       if ((errno == EMFILE || errno == ENFILE) && RefuseForWantOfDescriptors()) continue;
       return;
@@ -106,7 +107,7 @@ bool HandOverServer::RefuseForWantOfDescriptors() {
   refused_.Increment();
   const bool had_reserve = reserve_.is_open();
   reserve_.Close();
-  Descriptor(accept4(listening_.descriptor().get(), nullptr, nullptr, SOCK_CLOEXEC)).Close();
+  handover::Descriptor(accept4(listening_.descriptor().get(), nullptr, nullptr, SOCK_CLOEXEC)).Close();
   reserve_ = OpenReserve();
   return had_reserve;
 }

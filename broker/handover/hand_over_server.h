@@ -22,11 +22,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "broker/descriptor.h"
 #include "broker/handover/hand_over_desk.h"
 #include "broker/listening_socket.h"
 #include "broker/log_hook.h"
 #include "broker/metrics.h"
+#include "proto/handover/descriptor.h"
 
 namespace pylabhub::broker {
 
@@ -52,7 +52,7 @@ class HandOverServer {
 
  private:
   struct Connection {
-    Descriptor socket;
+    handover::Descriptor socket;
     handover::PeerCredentials peer = {};
     bool is_allowed = true;
     absl::Time idle_since = absl::InfinitePast();
@@ -78,8 +78,8 @@ class HandOverServer {
   HandOverDesk& desk_;
   prometheus::Counter& refused_;
   UnixListeningSocket listening_;
-  Descriptor reserve_;
-  Descriptor stop_;
+  handover::Descriptor reserve_;
+  handover::Descriptor stop_;
   std::list<Connection> connections_;
   std::map<uid_t, size_t> connections_of_uid_;
   std::thread thread_;  // last: it uses the others

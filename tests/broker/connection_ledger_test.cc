@@ -7,19 +7,21 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "broker/descriptor.h"
+#include "proto/handover/descriptor.h"
 
 namespace pylabhub::broker {
 namespace {
 
 using Verdict = ConnectionLedger::Verdict;
 
-Descriptor NewSocket() { return Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+handover::Descriptor NewSocket() {
+  return handover::Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
 
 TEST(ConnectionLedgerTest, APeerHasAsManyConnectionsAsItMayAndAnotherPeerAsManyAgain) {
   ConnectionLedger ledger({.max_connections = 4, .max_connections_per_peer = 2});
-  Descriptor sockets[6];
-  for (Descriptor& socket : sockets) socket = NewSocket();
+  handover::Descriptor sockets[6];
+  for (handover::Descriptor& socket : sockets) socket = NewSocket();
   EXPECT_EQ(ledger.Admit(sockets[0].get(), "a"), Verdict::kAdmitted);
   EXPECT_EQ(ledger.Admit(sockets[1].get(), "a"), Verdict::kAdmitted);
   EXPECT_EQ(ledger.Admit(sockets[2].get(), "a"), Verdict::kTooManyOfPeer);
@@ -31,9 +33,9 @@ TEST(ConnectionLedgerTest, APeerHasAsManyConnectionsAsItMayAndAnotherPeerAsManyA
 
 TEST(ConnectionLedgerTest, AClosedConnectionMakesRoomThoughNobodySaysThatItClosed) {
   ConnectionLedger ledger({.max_connections = 2, .max_connections_per_peer = 2});
-  Descriptor one = NewSocket();
-  Descriptor two = NewSocket();
-  Descriptor three = NewSocket();
+  handover::Descriptor one = NewSocket();
+  handover::Descriptor two = NewSocket();
+  handover::Descriptor three = NewSocket();
   ASSERT_EQ(ledger.Admit(one.get(), "a"), Verdict::kAdmitted);
   ASSERT_EQ(ledger.Admit(two.get(), "a"), Verdict::kAdmitted);
   ASSERT_EQ(ledger.Admit(three.get(), "a"), Verdict::kTooMany);
@@ -44,17 +46,17 @@ TEST(ConnectionLedgerTest, AClosedConnectionMakesRoomThoughNobodySaysThatItClose
 
 TEST(ConnectionLedgerTest, ADescriptorThatWasGivenOutAgainIsNotTakenForTheOldConnection) {
   ConnectionLedger ledger({.max_connections = 8, .max_connections_per_peer = 1});
-  Descriptor first = NewSocket();
+  handover::Descriptor first = NewSocket();
   const int number = first.get();
   ASSERT_EQ(ledger.Admit(number, "a"), Verdict::kAdmitted);
   first.Close();
   // The same number, another socket, and then no socket at all.
-  Descriptor second = NewSocket();
+  handover::Descriptor second = NewSocket();
   ASSERT_EQ(second.get(), number);
   EXPECT_EQ(ledger.CountOpen(), 0u);
   EXPECT_EQ(ledger.Admit(number, "b"), Verdict::kAdmitted);
   second.Close();
-  const Descriptor file(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const handover::Descriptor file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(file.get(), number);
   EXPECT_EQ(ledger.CountOpen(), 0u);
 }
@@ -62,8 +64,8 @@ TEST(ConnectionLedgerTest, ADescriptorThatWasGivenOutAgainIsNotTakenForTheOldCon
 TEST(ConnectionLedgerTest, ThePeerOfAUnixSocketIsItsUser) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-  const Descriptor one(ends[0]);
-  const Descriptor other(ends[1]);
+  const handover::Descriptor one(ends[0]);
+  const handover::Descriptor other(ends[1]);
   EXPECT_EQ(PeerOf(one.get()), absl::StrCat("uid ", geteuid()));
   EXPECT_EQ(PeerOf(NewSocket().get()), "unknown");
 }

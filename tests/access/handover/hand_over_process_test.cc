@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
 #include "client/channel.h"
 #include "client/messenger.h"
 #include "tests/support/child_program.h"
@@ -160,6 +163,76 @@ TEST_F(HandOverProcessTest, ARunningConsumerDoesNotNoticeThatTheBrokerIsRestarte
   EXPECT_EQ(late.Hear(), "read 50");
 }
 
+// A producer process is replaced while two consumers are still reading what it left.
+class ReplacedProducerTest : public HandOverProcessTest {
+ protected:
+  static constexpr int kSlots = 40;  // more than the ring has
+
+  ReplacedProducerTest() {
+    for (auto& consumer : consumers_) {
+      consumer.emplace(Peer("consumer"));
+      EXPECT_EQ(consumer->Hear(), "ready");
+    }
+    EXPECT_EQ(first_.Ask("write 5"), "wrote 5 ok");
+  }
+
+  // The next one writes before anybody has followed, and waits for both.
+  void ExpectNothingIsLostWithTheNextOne() {
+    ChildProgram next(Peer("producer"));
+    ASSERT_EQ(next.Hear(), "ready");
+    next.Say("write " + std::to_string(kSlots));
+    for (auto& consumer : consumers_) {
+      EXPECT_TRUE(absl::StartsWith(consumer->Ask("drain"), "drained 5 missed 0 wrong 0 "));
+      EXPECT_EQ(consumer->Ask("follow"), "followed");
+      consumer->Say("read " + std::to_string(kSlots));
+    }
+    // Each in its turn, from the first on.
+    for (auto& consumer : consumers_) EXPECT_EQ(consumer->Hear(), "read " + std::to_string(kSlots));
+    EXPECT_EQ(next.Hear(), "wrote " + std::to_string(kSlots) + " ok");
+    EXPECT_EQ(next.Finish(), 0);
+  }
+
+  struct FirstProducer : ChildProgram {
+    explicit FirstProducer(const std::vector<std::string>& command) : ChildProgram(command) {
+      EXPECT_EQ(Hear(), "ready");
+    }
+  };
+  FirstProducer first_{Peer("producer")};
+  std::array<std::optional<ChildProgram>, 2> consumers_;
+};
+
+TEST_F(ReplacedProducerTest, ConsumersOfOneThatWasKilledLoseNoSlotOfTheNext) {
+  first_.Kill();
+  ExpectNothingIsLostWithTheNextOne();
+}
+
+TEST_F(ReplacedProducerTest, ConsumersOfOneThatClosedLoseNoSlotOfTheNext) {
+  EXPECT_EQ(first_.Finish(), 0);
+  ExpectNothingIsLostWithTheNextOne();
+}
+
+TEST_F(ReplacedProducerTest, TheyLoseNoneEitherIfTheBrokerWasRestartedBefore) {
+  broker_.Restart();
+  // Who can attach finds that all was deposited again.
+  ChildProgram late(Peer("consumer"));
+  ASSERT_EQ(late.Hear(), "ready");
+  late.Kill();
+  first_.Kill();
+  ExpectNothingIsLostWithTheNextOne();
+}
+
+TEST_F(HandOverProcessTest, AProcessThatHasNothingToSayComesBackSoonToABrokerThatWasRestarted) {
+  ChildProgram producer(Peer("producer"));
+  ASSERT_EQ(producer.Hear(), "ready");
+  broker_.Restart();
+  const absl::Time restarted = absl::Now();
+  const auto messenger = Connect();
+  const absl::StatusOr<Channel> found = messenger->DiscoverProducer(kChannel, kPatience);
+  ASSERT_TRUE(found.ok()) << found.status();
+  // It tries every two seconds, and is then connected at once.
+  EXPECT_LT(absl::Now() - restarted, absl::Seconds(4));
+}
+
 TEST_F(HandOverProcessTest, APlaceThatAConsumerLeftIsHadByTheNext) {
   const auto messenger = Connect();
   shm::ChannelConfig config = Config();
@@ -180,6 +253,33 @@ TEST_F(HandOverProcessTest, APlaceThatAConsumerLeftIsHadByTheNext) {
       consumer.Kill();
     } else {
       EXPECT_EQ(consumer.Finish(), 0);
+    }
+  }
+}
+
+TEST_F(HandOverProcessTest,
+       AThousandAndTwentyFourConsumersAreHandedAPlaceEachAndTheNextOneIsToldThatNoneIsLeft) {
+  constexpr uint32_t kConsumers = 1024;
+  const auto messenger = Connect();
+  shm::ChannelConfig config = Config();
+  config.max_consumers = kConsumers;
+  absl::StatusOr<ChannelProducer> producer = CreateChannel(config, messenger.get());
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  std::vector<ChannelConsumer> consumers;
+  for (uint32_t i = 0; i < kConsumers; ++i) {
+    absl::StatusOr<ChannelConsumer> consumer = ConnectChannel(kChannel, kPatience, messenger.get());
+    ASSERT_TRUE(consumer.ok()) << i << ": " << consumer.status();
+    consumers.push_back(*std::move(consumer));
+  }
+  EXPECT_EQ(producer->block->consumer_count(), kConsumers);
+  const absl::Status none_left = ConnectChannel(kChannel, absl::ZeroDuration(), messenger.get()).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(none_left)) << none_left;
+  for (uint64_t number = 0; number < 3; ++number) {
+    ASSERT_EQ(PutStamped(*producer->block, kPatience), shm::SlotResult::kOk);
+    for (const ChannelConsumer& consumer : consumers) {
+      const shm::ReadSlot slot = consumer.block->Acquire(kPatience);
+      ASSERT_TRUE(slot);
+      EXPECT_TRUE(testing::IsStamped(slot.payload(), number));
     }
   }
 }

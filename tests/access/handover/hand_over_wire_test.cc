@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "proto/handover/caller.h"
 #include "proto/handover/packet.h"
+#include "tests/broker/handover/bundle.h"
 #include "tests/broker/handover/sealed_memory.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/child_process.h"
@@ -24,11 +26,13 @@ namespace {
 
 using handover::Answer;
 using handover::Descriptor;
+using testing::Bundle;
 using ::testing::ElementsAre;
 using testing::kDataSeals;
 using testing::kMemoryBytes;
 using testing::kPartSeals;
 using testing::SealedMemory;
+using testing::Whole;
 
 constexpr uid_t kNobody = 65534;
 
@@ -38,36 +42,6 @@ ino_t FileOf(const Descriptor& descriptor) {
   struct stat status = {};
   fstat(descriptor.get(), &status);
   return status.st_ino;
-}
-
-// What a producer brings.
-struct Bundle {
-  v1::HandOverRequest request = {};
-  std::vector<Descriptor> descriptors = {};
-
-  void Add(v1::HandedOverMemoryKind kind, Descriptor descriptor, uint32_t part = 0,
-           uint64_t size_bytes = kMemoryBytes) {
-    v1::HandedOverMemory& memory = *request.mutable_deposit()->add_memories();
-    memory.set_kind(kind);
-    memory.set_part(part);
-    memory.set_size_bytes(size_bytes);
-    descriptors.push_back(std::move(descriptor));
-  }
-  void AddPart(uint32_t part) { Add(v1::HANDED_OVER_MEMORY_KIND_PART, SealedMemory(kPartSeals), part); }
-  std::vector<int> numbers() const {
-    std::vector<int> numbers;
-    for (const Descriptor& descriptor : descriptors) numbers.push_back(descriptor.get());
-    return numbers;
-  }
-};
-
-Bundle Whole(const std::string& ticket, uint32_t parts) {
-  Bundle bundle;
-  bundle.request.mutable_deposit()->set_ticket(ticket);
-  bundle.Add(v1::HANDED_OVER_MEMORY_KIND_DATA, SealedMemory(kDataSeals));
-  bundle.Add(v1::HANDED_OVER_MEMORY_KIND_BELL, SealedMemory(kPartSeals));
-  for (uint32_t part = 0; part < parts; ++part) bundle.AddPart(part);
-  return bundle;
 }
 
 class HandOverWireTest : public WireTest {
@@ -90,9 +64,10 @@ class HandOverWireTest : public WireTest {
   }
 
   // The ticket to deposit with.
-  std::string RegisterHandedOver(WireClient& producer, const std::string& name, char segment = 's') const {
+  std::string RegisterHandedOver(WireClient& producer, const std::string& name, char segment = 's',
+                                 const std::string& session = "session-of-producer") const {
     v1::RegisterRequest request;
-    request.set_session_id("session-of-producer");
+    request.set_session_id(session);
     request.mutable_channel()->set_name(name);
     request.mutable_channel()->set_schema_hash(kWireHash);
     request.mutable_channel()->set_segment_id(std::string(16, segment));
@@ -126,6 +101,12 @@ class HandOverWireTest : public WireTest {
   Answer Collect(const std::string& ticket) const {
     v1::HandOverRequest request;
     request.mutable_collect()->set_ticket(ticket);
+    return Ask(request);
+  }
+  Answer Inherit(const std::string& ticket, uint32_t skip = 0) const {
+    v1::HandOverRequest request;
+    request.mutable_inherit()->set_ticket(ticket);
+    request.mutable_inherit()->set_skip(skip);
     return Ask(request);
   }
   static std::string Verdict(const Answer& answer) {
@@ -188,18 +169,21 @@ TEST_F(HandOverWireTest, ATicketIsGoodOnceAndForNothingElse) {
 }
 
 TEST_F(HandOverWireTest, ATicketThatComesLateOrOutlivesItsRightIsRefused) {
-  options_.hand_over.ticket_ttl = absl::Milliseconds(300);
-  Start();
   WireClient producer = ClientOf("producer");
   WireClient ann = ClientOf("ann");
   const std::string name = MakeDeposited(producer, 4);
   const std::string ticket = ConsumeHandedOver(ann, "session-of-ann", name);
   ASSERT_EQ(ReasonOf(ann.StopConsuming(name)), "OK");
   EXPECT_EQ(Verdict(Collect(ticket)), "NOT_REGISTERED");
-  const std::string late = ConsumeHandedOver(ann, "session-of-ann", name, "late");
-  // No event tells that a ticket has ended.
-  absl::SleepFor(absl::Milliseconds(301));
-  EXPECT_EQ(Verdict(Collect(late)), "TICKET_INVALID");
+
+  // Over before any can be used.
+  options_.hand_over.ticket_ttl = absl::Nanoseconds(1);
+  Start();
+  WireClient late = ClientOf("producer");
+  EXPECT_EQ(Deposit(Whole(RegisterHandedOver(late, name), 4)), "TICKET_INVALID");
+  ASSERT_EQ(ReasonOf(late.Heartbeat()), "OK");
+  WireClient bob = ClientOf("bob");
+  EXPECT_EQ(Verdict(Collect(ConsumeHandedOver(bob, "session-of-bob", name))), "TICKET_INVALID");
 }
 
 TEST_F(HandOverWireTest, ATicketOfAnEarlierRegistrationDepositsNothing) {
@@ -349,6 +333,44 @@ TEST_F(HandOverWireTest, AThousandAndTwentyFourPlacesAreDepositedAndEachIsGivenO
     parts.insert(FileOf(answer.descriptors[2]));
   }
   EXPECT_EQ(parts.size(), kPlaces);
+
+  // And the producer after this one sees all who have one, a packet at a time.
+  const std::string next = RegisterHandedOver(producer, name, '2');
+  std::set<ino_t> inherited;
+  bool more = true;
+  while (more) {
+    const Answer page = Inherit(next, static_cast<uint32_t>(inherited.size()));
+    ASSERT_EQ(Verdict(page), "OK");
+    for (const Descriptor& descriptor : page.descriptors) inherited.insert(FileOf(descriptor));
+    more = page.message.inherited().more();
+  }
+  EXPECT_EQ(inherited.size(), kPlaces + 2);
+  EXPECT_TRUE(std::includes(inherited.begin(), inherited.end(), parts.begin(), parts.end()));
+}
+
+TEST_F(HandOverWireTest, WhatAProducerLeftIsForTheNextOneOfItsIdentityUntilThatDeposits) {
+  WireClient producer = ClientOf("producer");
+  WireClient ann = ClientOf("ann");
+  const std::string name = MakeDeposited(producer, 2);
+  const std::string anns = ConsumeHandedOver(ann, "session-of-ann", name);
+  EXPECT_EQ(Verdict(Inherit(anns)), "TICKET_INVALID");
+  const Answer to_ann = Collect(anns);
+  ASSERT_EQ(Verdict(to_ann), "OK");
+  const std::string ticket = RegisterHandedOver(producer, name, '2');
+  const Answer left = Inherit(ticket);
+  ASSERT_EQ(Verdict(left), "OK");
+  EXPECT_EQ(left.message.inherited().segment_id(), std::string(16, 's'));
+  // The part that nobody has is of no use.
+  ASSERT_EQ(left.descriptors.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(FileOf(left.descriptors[i]), FileOf(to_ann.descriptors[i]));
+  ASSERT_EQ(Deposit(Whole(ticket, 2)), "OK");
+  EXPECT_EQ(Verdict(Inherit(RegisterHandedOver(producer, name, '2'))), "NOT_DEPOSITED");
+
+  // Who may have the channel's name need not be who may read what was written under it.
+  ASSERT_EQ(ReasonOf(producer.Deregister(name)), "OK");
+  WireClient mallory = ClientOf("mallory");
+  const std::string mallorys = RegisterHandedOver(mallory, name, '3', "session-of-mallory");
+  EXPECT_EQ(Verdict(Inherit(mallorys)), "NOT_DEPOSITED");
 }
 
 TEST_F(HandOverWireTest, AFloodOfConnectionsAndOfNonsenseIsOutlived) {

@@ -92,7 +92,7 @@ void MeasureAttach(Messenger& messenger, BrokerConnection& connection, int round
       const Grant grant = Unwrap(connection.ConsumerRegister(session, spec, kPatience), "register");
       absl::StatusOr<CollectedMemory> memory = absl::UnknownError("");
       collect.push_back(MicrosOf([&] {
-        memory = connection.Collect(*grant.hand_over, false, kPatience);
+        memory = connection.Collect(*grant.hand_over, {}, kPatience);
         if (!memory.ok()) return;
         block = Unwrap(shm::DataBlockConsumer::OpenSealed({.data = shm::UniqueFd(memory->data.Release()),
                                                            .bell = shm::UniqueFd(memory->bell.Release()),

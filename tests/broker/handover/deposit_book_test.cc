@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "broker/handover/memory_check.h"
 #include "broker/refusal.h"
 
 namespace pylabhub::broker {
@@ -61,6 +63,20 @@ class DepositBookTest : public ::testing::Test {
     EXPECT_EQ(collected->memories.size(), 3u);
     for (const Memory& memory : collected->memories) EXPECT_TRUE(memory.descriptor.is_open());
     return absl::StrCat("part ", collected->memories[2].part);
+  }
+  std::string CollectWith(const ConsumerKey& consumer, const PartClaim& claim) {
+    const auto collected = book_.Collect("camera", consumer, "", /*onlooker=*/false, /*revision=*/0, claim);
+    return collected.ok() ? NameOf(collected->memories[2]) : Verdict(collected.status());
+  }
+  std::string InheritedPieces(size_t skip, size_t count) const {
+    const auto inherited = book_.Inherit("camera", skip, count);
+    if (!inherited.ok()) return Verdict(inherited.status());
+    std::vector<std::string> names;
+    for (const Memory& memory : inherited->memories) {
+      EXPECT_TRUE(memory.descriptor.is_open());
+      names.push_back(NameOf(memory));
+    }
+    return absl::StrJoin(names, " ") + (inherited->more ? " and more" : "");
   }
   static std::string Verdict(const absl::Status& status) {
     return status.ok() ? "OK" : DetailsOf(status)->reason;
@@ -182,6 +198,57 @@ TEST_F(DepositBookTest, AfterARestartPartsInUseAreNobodysUntilTheirConsumersLeav
   EXPECT_EQ(Collect(kCid), "part 0");
 }
 
+TEST_F(DepositBookTest, WhatAProducerLeavesIsTheNextOnesUntilItsDepositHasCome) {
+  Open('1', 5);
+  EXPECT_FALSE(book_.HasPredecessor("camera"));
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1), Part(2)))), "OK");
+  ASSERT_EQ(Collect(kAnn), "part 0");
+  ASSERT_EQ(Collect(kBob), "part 1");
+  Open('2', 6);
+  ASSERT_TRUE(book_.HasPredecessor("camera"));
+  // Data, bell, and who reads: a page at a time.
+  EXPECT_EQ(InheritedPieces(0, 3), "data bell part 0 and more");
+  EXPECT_EQ(InheritedPieces(3, 3), "part 1");
+  EXPECT_EQ(InheritedPieces(4, 3), "NOT_DEPOSITED");
+  // Who leaves is no heir.
+  book_.Leave("camera", kAnn, /*revoked=*/true);
+  EXPECT_EQ(InheritedPieces(0, 9), "data bell part 1");
+  EXPECT_EQ(book_.descriptor_count(), 3u);
+  // A producer that dies before its deposit takes nothing from the one after it.
+  Open('3', 7);
+  EXPECT_EQ(InheritedPieces(0, 9), "data bell part 1");
+  ASSERT_EQ(Deposit(7, Whole(Parts_(Part(0), Part(1), Part(2)))), "OK");
+  EXPECT_FALSE(book_.HasPredecessor("camera"));
+  EXPECT_EQ(book_.descriptor_count(), 5u);
+  EXPECT_EQ(Collect(kBob), "part 1");
+}
+
+TEST_F(DepositBookTest, WhatAProducerLeavesIsNoOtherIdentitys) {
+  Open('1', 5);
+  ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0)))), "OK");
+  ASSERT_EQ(Collect(kAnn), "part 0");
+  Open('2', 6, "another");
+  EXPECT_FALSE(book_.HasPredecessor("camera"));
+  EXPECT_EQ(book_.descriptor_count(), 0u);
+}
+
+TEST_F(DepositBookTest, AConsumerOfWhichARestartedBrokerDoesNotKnowThePartMaySayIt) {
+  Open('1', 5);
+  std::vector<Memory> memories = Whole(Parts_(Part(0), InUse(1), InUse(2)));
+  memories[4].descriptor = AnyDescriptor();
+  ASSERT_EQ(Deposit(5, std::move(memories)), "OK");
+  ASSERT_EQ(Collect(kCid), "part 0");
+  Open('2', 6);
+  EXPECT_EQ(InheritedPieces(0, 9), "data bell part 0 part 2");
+  ASSERT_EQ(Deposit(6, Whole(Parts_(Part(0), Part(1), Part(2), Part(3)))), "OK");
+  const std::string before(16, '1');
+  // Not what somebody else is known to have had, nor of another segment: that is what a newcomer gets.
+  EXPECT_EQ(CollectWith(kAnn, {std::string(16, '0'), 2}), "part 3");
+  EXPECT_EQ(CollectWith(kBob, {before, 2}), "part 2");
+  EXPECT_EQ(CollectWith({"session-d", ""}, {before, 0}), "part 1");
+  EXPECT_EQ(Collect(kCid), "part 0");
+}
+
 TEST_F(DepositBookTest, ADepositThatIsNotWholeIsRefusedAndWhatWasThereStays) {
   Open('1', 5);
   EXPECT_EQ(Deposit(5, Parts_(Part(0))), "DEPOSIT_REFUSED");
@@ -204,7 +271,8 @@ TEST_F(DepositBookTest, TheBudgetIsKeptToAndWhatGoesMakesRoom) {
   ASSERT_EQ(Deposit(5, Whole(Parts_(Part(0), Part(1)))), "OK");
   EXPECT_EQ(book_.descriptor_count(), 4u);
   ASSERT_EQ(Collect(kAnn), "part 0");
-  EXPECT_EQ(book_.descriptor_count(), 3u);
+  // It is the next producer's to see.
+  EXPECT_EQ(book_.descriptor_count(), 4u);
   Open('2', 6, "another");
   EXPECT_EQ(book_.descriptor_count(), 0u);
   ASSERT_EQ(Deposit(6, Whole(Parts_(Part(0), Part(1)))), "OK");
