@@ -17,6 +17,9 @@ constexpr int kTellings = 2;
 // Dates change slowly.
 constexpr int kLooksPerLookAtDates = 30;
 
+// More than a tick of any file system's clock.
+constexpr absl::Duration kSettleTime = absl::Seconds(2);
+
 constexpr char kReloads[] = "pylabhub_broker_certificate_reloads_total";
 constexpr char kReloadsHelp[] = "Files of certificates and revocations that changed: published, or refused.";
 
@@ -73,9 +76,18 @@ void CertificateKeeper::RunUntilStopped() {
     const std::lock_guard<std::mutex> lock(look_mutex_);
     if (tellings_left_ > 0) TellRevocations();
     // Why not is told by NoteRefusal.
-    Look(/*asked=*/false).IgnoreError();
+    if (MayHaveChanged()) Look(/*asked=*/false).IgnoreError();
     if (++looks % kLooksPerLookAtDates == 0) LookAtDates();
   }
+}
+
+bool CertificateKeeper::MayHaveChanged() {
+  FileStamps stamps = StampsOf(options_.files);
+  // What was refused may become good by the time alone.
+  const bool same = refusal_.empty() && stamps_are_settled_ && stamps == stamps_;
+  stamps_are_settled_ = absl::Now() - stamps.last_change > kSettleTime;
+  stamps_ = std::move(stamps);
+  return !same;
 }
 
 absl::Status CertificateKeeper::Look(bool asked) {

@@ -1,7 +1,7 @@
 // Keeps the broker's certificates and revocations as the files have them, while it runs.
 //
-// Files are looked at by their content once in a while, so that it does not matter how they are replaced: by a rename, by
-// a link that is turned (as orchestrators do), or in place. What they hold together is checked before any of it is
+// Files are looked at once in a while, and read when anything about them has changed, so that it does not matter how they
+// are replaced: by a rename, by a link that is turned (as orchestrators do), or in place. What they hold together is checked before any of it is
 // published; until it is good, what was published before stands, and the log and the metrics say why. A fault that is
 // gone by the next look, as between two files that are written one after the other, is not worth a word.
 //
@@ -74,6 +74,7 @@ class CertificateKeeper {
   };
 
   // All but the constructor's under look_mutex_.
+  bool MayHaveChanged();
   absl::Status Look(bool asked);
   absl::StatusOr<TlsMaterial> Read(TlsTexts& texts) const;
   void Publish(const TlsTexts& texts, TlsMaterial material);
@@ -93,6 +94,9 @@ class CertificateKeeper {
 
   std::mutex look_mutex_;
   TlsTexts texts_;
+  FileStamps stamps_;
+  // Whether the files had been left alone for a while when stamps_ were taken, so that the same stamps mean the same files.
+  bool stamps_are_settled_ = false;
   CertificateInUse server_;
   CertificateInUse ca_;
   ExpiryWatch expiry_watch_;

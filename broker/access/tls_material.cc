@@ -1,5 +1,8 @@
 #include "broker/access/tls_material.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -65,6 +68,22 @@ bool TlsTexts::operator==(const TlsTexts& other) const {
   return files.ca_certificate_pem == other.files.ca_certificate_pem &&
          files.certificate_pem == other.files.certificate_pem && files.key_pem == other.files.key_pem &&
          revocations == other.revocations && has_revocations == other.has_revocations && crl == other.crl;
+}
+
+FileStamps StampsOf(const CertificateFiles& files) {
+  FileStamps stamps;
+  for (const std::string* path : {&files.paths.ca_certificate, &files.paths.certificate, &files.paths.key,
+                                  &files.revocations, &files.crl}) {
+    struct stat found = {};
+    // Of what a link leads to.
+    if (path->empty() || stat(path->c_str(), &found) != 0) found = {};
+    const absl::Time change = absl::TimeFromTimespec(found.st_ctim);
+    stamps.last_change = std::max(stamps.last_change, change);
+    stamps.facts.insert(stamps.facts.end(),
+                        {static_cast<int64_t>(found.st_dev), static_cast<int64_t>(found.st_ino),
+                         found.st_size, absl::ToUnixNanos(change)});
+  }
+  return stamps;
 }
 
 absl::StatusOr<TlsTexts> ReadTlsTexts(const CertificateFiles& files) {

@@ -4,7 +4,9 @@
 #ifndef PYLABHUB_BROKER_ACCESS_TLS_MATERIAL_H_
 #define PYLABHUB_BROKER_ACCESS_TLS_MATERIAL_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,6 +36,17 @@ struct TlsTexts {
 
   bool operator==(const TlsTexts& other) const;
 };
+
+// What the file system says of the files without reading them: it changes with what they hold, unless a file is written
+// twice within one tick of the file system's clock.
+struct FileStamps {
+  // Of each file in turn: device, inode, bytes, and when it was changed in nanoseconds; zeroes for one that is missing.
+  std::vector<int64_t> facts = {};
+  absl::Time last_change = absl::InfinitePast();
+
+  bool operator==(const FileStamps&) const = default;
+};
+FileStamps StampsOf(const CertificateFiles& files);
 
 // Errors: each names the file and what to do.
 //   kNotFound, kPermissionDenied  a file is not there, or cannot be read

@@ -1,5 +1,7 @@
 // Certificates that are replaced while the broker runs: what is taken over, what never is, and that nobody notices.
 
+#include <poll.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -189,6 +191,24 @@ TEST_F(NoticeTest, ALinkThatIsTurned) {
   fill("second", renewed);
   fs::create_symlink("second", link + ".new");
   fs::rename(link + ".new", link);
+  ExpectNoticed(renewed);
+}
+
+TEST_F(NoticeTest, AKeyThatDoesNotChangeIsNotReadAgain) {
+  const int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  ASSERT_GE(inotify_add_watch(watch, (lab_.folder() + "/server.key").c_str(), IN_OPEN), 0);
+  // A file that has just been written is read at each look for a while, since its time says too little.
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  constexpr int kManyLooksMillis = 500;
+  pollfd opened = {.fd = watch, .events = POLLIN, .revents = 0};
+  while (poll(&opened, 1, kManyLooksMillis) > 0 && absl::Now() < deadline) {
+    char events[4096];
+    ASSERT_GT(read(watch, events, sizeof(events)), 0);
+  }
+  EXPECT_LT(absl::Now(), deadline);
+  close(watch);
+  const tls::Credential renewed = NewServer(lab_.authority());
+  lab_.Write(renewed);
   ExpectNoticed(renewed);
 }
 
