@@ -6,7 +6,9 @@
 
 #include <random>
 
+#include "proto/handover/caller.h"
 #include "tests/access/policy/policy_lab.h"
+#include "tests/broker/handover/bundle.h"
 #include "tests/support/seed.h"
 
 namespace pylabhub::broker {
@@ -99,13 +101,15 @@ v1::Schema AnySchema() {
   return schema;
 }
 
-// How a client comes in. Whoever collects memory that is handed over shows a ticket, which ConsumerRegister gives: its cells
-// are those of CONSUME.
+// How a client comes in; and by the socket on which memory is handed over, to whom policy gives a ticket.
 struct WayIn {
   const char* name;
   bool local;
 };
 constexpr WayIn kWaysIn[] = {{"TCP", false}, {"Unix socket", true}};
+
+// More than there are identities: each gets one of its own.
+constexpr uint32_t kParts = 16;
 
 class MatrixTest : public ::testing::Test {
  protected:
@@ -113,17 +117,64 @@ class MatrixTest : public ::testing::Test {
     for (const std::string& channel : Channels()) Take(channel);
   }
 
-  // The owner registers the channel, whoever holds it.
-  void Take(const std::string& channel) {
+  static v1::RegisterRequest Registration(const LabClient& client, const std::string& channel, char segment) {
     v1::RegisterRequest request;
-    request.set_session_id(owner_.session_id());
+    request.set_session_id(client.session_id());
     request.mutable_channel()->set_name(channel);
     *request.mutable_channel()->mutable_schema() = AnySchema();
     request.mutable_channel()->set_schema_hash(schema::HashOf(AnySchema()));
-    request.mutable_channel()->set_segment_id(std::string(16, 'o'));
+    request.mutable_channel()->set_segment_id(std::string(16, segment));
     request.set_force(true);
-    ASSERT_EQ(ReasonOf(owner_.Register(request).status), "OK");
+    return request;
+  }
+
+  // The owner registers the channel, whoever holds it.
+  void Take(const std::string& channel) {
+    ASSERT_EQ(ReasonOf(owner_.Register(Registration(owner_, channel, 'o')).status), "OK");
     ASSERT_EQ(ReasonOf(owner_.Heartbeat()), "OK");
+  }
+
+  // How far somebody gets with memory for the channel: "OK" when the broker has it; why not.
+  std::string Bring(LabClient& client, const std::string& channel, char segment) const {
+    v1::RegisterRequest request = Registration(client, channel, segment);
+    request.mutable_channel()->mutable_shared_memory()->set_kind(v1::SHARED_MEMORY_KIND_HANDED_OVER);
+    const auto registered = client.Register(request);
+    const std::string& ticket = registered.response.hand_over().ticket();
+    if (!registered.status.ok())
+      return ticket.empty() ? ReasonOf(registered.status) : "refused with a ticket";
+    const testing::Bundle bundle = testing::Whole(ticket, kParts);
+    return Reason(Ask(bundle.request, bundle.numbers()));
+  }
+
+  // How far somebody gets towards the channel's memory: "OK" when its three pieces are there.
+  std::string Fetch(LabClient& client, const std::string& channel) const {
+    v1::ConsumerRegisterRequest request;
+    request.set_session_id(client.session_id());
+    request.set_channel_name(channel);
+    v1::ConsumerRegisterResponse response;
+    const grpc::Status registered = client.Call(&v1::Broker::Stub::ConsumerRegister, request, response);
+    const std::string& ticket = response.hand_over().ticket();
+    if (!registered.ok()) return ticket.empty() ? ReasonOf(registered) : "refused with a ticket";
+    v1::HandOverRequest collect;
+    collect.mutable_collect()->set_ticket(ticket);
+    const handover::Answer answer = Ask(collect, {});
+    const bool has_memory = !answer.descriptors.empty();
+    if (has_memory != (answer.descriptors.size() == 3)) return "some of the memory";
+    return Reason(answer) == "OK" && !has_memory ? "nothing" : Reason(answer);
+  }
+
+  handover::Answer Ask(const v1::HandOverRequest& request, const std::vector<int>& descriptors) const {
+    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    auto caller = handover::Caller::Connect(lab_.hand_over_socket(), deadline);
+    EXPECT_TRUE(caller.ok()) << caller.status();
+    if (!caller.ok()) return {};
+    absl::StatusOr<handover::Answer> answer = caller->Ask(request, descriptors, deadline);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? *std::move(answer) : handover::Answer();
+  }
+  static std::string Reason(const handover::Answer& answer) {
+    if (answer.message.status().code() == 0) return "OK";
+    return DetailIn<google::rpc::ErrorInfo>(answer.message.status()).reason();
   }
 
   // A cell: what was answered is what had to be.
@@ -143,6 +194,28 @@ class MatrixTest : public ::testing::Test {
           CheckChannel(client, absl::StrCat(who, ", ", channel), channel);
         CheckLists(client, who);
       }
+    }
+    for (const std::string& channel : Channels()) CheckHandOver(channel);
+  }
+
+  // With each channel's memory in the broker's hands: who is given it, and whose takes its place.
+  void CheckHandOver(const std::string& channel) {
+    ASSERT_EQ(Bring(owner_, channel, 'h'), "OK");
+    ASSERT_EQ(ReasonOf(owner_.Heartbeat()), "OK");
+    for (const std::string& identity : Identities()) {
+      identity_ = identity;
+      LabClient client = lab_.ClientOf(identity, "matrix");
+      Expect(absl::StrCat("CONSUME by ", identity, " over the hand-over, ", channel), Fetch(client, channel),
+             IfAllowed(Action::kConsume, channel));
+    }
+    for (const std::string& identity : Identities()) {
+      identity_ = identity;
+      LabClient client = lab_.ClientOf(identity, "matrix");
+      const bool may_force = identity == PolicyLab::kOwner || Allows(Action::kForce, channel);
+      Expect(absl::StrCat("FORCE by ", identity, " over the hand-over, ", channel),
+             Bring(client, channel, 'x'),
+             IfAllowed(Action::kRegister, channel, may_force ? "OK" : "FORCE_DENIED"));
+      ASSERT_EQ(Bring(owner_, channel, 'h'), "OK");
     }
   }
 

@@ -140,6 +140,7 @@ class PolicyLab {
   explicit PolicyLab(const std::vector<policy::Rule>& rules, BrokerOptions options = {}) {
     WritePolicy(rules);
     options.unix_socket = folder_ / "socket";
+    options.hand_over.socket = hand_over_socket();
     options.policy_file = policy_file();
     options.policy_look_interval = absl::Milliseconds(20);
     options.registry.lease_ttl = absl::Minutes(10);
@@ -159,6 +160,7 @@ class PolicyLab {
   }
 
   std::string policy_file() const { return folder_ / "policy.textproto"; }
+  std::string hand_over_socket() const { return folder_ / "hand_over"; }
   std::string folder() const { return folder_ / ""; }
   static std::string TextOf(const std::vector<policy::Rule>& rules) {
     return testing::ToText(WithOwner(rules));
