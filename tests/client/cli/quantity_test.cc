@@ -9,7 +9,7 @@ TEST(QuantityTest, BytesAreInPowersOfTwo) {
   EXPECT_EQ(BytesText(0), "0 B");
   EXPECT_EQ(BytesText(1023), "1023 B");
   EXPECT_EQ(BytesText(4096), "4 KiB");
-  EXPECT_EQ(BytesText(1536 * 1024), "1.5 MiB");
+  EXPECT_EQ(BytesText(uint64_t{1536} * 1024), "1.5 MiB");
   EXPECT_EQ(BytesText(uint64_t{3} << 40), "3072 GiB");
 }
 
