@@ -59,8 +59,9 @@ if [ "$suite" = record ]; then
     "${arguments[@]}"
 fi
 if [ "$suite" = access ]; then
-  bazel build --config=opt //tests/bench/access:policy_bench //tests/bench/access:hand_over_bench >&2
+  bazel build --config=opt //tests/bench/access/... >&2
   bazel-bin/tests/bench/access/policy_bench
+  bazel-bin/tests/bench/access/call_check_bench
   bazel-bin/tests/bench/access/hand_over_bench
   exit
 fi
