@@ -515,6 +515,7 @@ void DataBlockProducer::DoWhatWasAsked() {
   const absl::Status status = MoveOn(wishes.except_places);
   for (const MovedOn& moved_on : wishes.moved_on)
     moved_on(status.ok() ? dealings_->supply.Duplicate() : absl::StatusOr<HandedOver>(status));
+  PYLABHUB_CRASH_POINT("producer.move_on.told");
 }
 
 absl::Status DataBlockProducer::MoveOn(const std::vector<uint32_t>& except_places) {
@@ -522,22 +523,28 @@ absl::Status DataBlockProducer::MoveOn(const std::vector<uint32_t>& except_place
   const SegmentId segment_id = SegmentId::Random();
   absl::StatusOr<SealedSegment> sealed = CreateSealedSegment(config, segment_id, state_->segment_id());
   if (!sealed.ok()) return sealed.status();
+  PYLABHUB_CRASH_POINT("producer.move_on.segment_made");
   absl::StatusOr<OpenedSegment> last = OpenSome(dealings_->supply.descriptors(), state_->PartsForSuccessor());
   if (!last.ok()) return last.status();
   const DataView last_view = last->data_view;
   auto next = std::make_unique<State>(
       config, state_->wait(), /*home=*/std::nullopt, &dealings_->supply, std::move(sealed->segment),
       state_->TakeSuccession().And(*std::move(last), except_places), segment_id, state_->segment_id());
+  PYLABHUB_CRASH_POINT("producer.move_on.places_kept");
   next->Continue(*state_, last_view);
+  PYLABHUB_CRASH_POINT("producer.move_on.zone_written");
   next->Publish();
   dealings_->supply.MoveTo(segment_id, std::move(sealed->descriptors));
+  PYLABHUB_CRASH_POINT("producer.move_on.supply_moved");
   {
     const std::lock_guard lock(dealings_->mutex);
     dealings_->earlier = SumOf(dealings_->earlier, StatsOf(state_->header().progress));
     state_.swap(next);
   }
+  PYLABHUB_CRASH_POINT("producer.move_on.moved");
   // The old segment ends here, as with its producer.
   next.reset();
+  PYLABHUB_CRASH_POINT("producer.move_on.last_ended");
   return absl::OkStatus();
 }
 

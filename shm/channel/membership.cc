@@ -105,6 +105,7 @@ void AnnounceChange(const Control& control) {
   if (control.handed_over()) {
     // Before the bell: who rings it has changed something.
     control.parts.front().view.header->membership_changes.fetch_add(1, std::memory_order_seq_cst);
+    PYLABHUB_CRASH_POINT("membership.part_counted");
   }
   // Sequentially consistent, edge J: a full fence between the entry and the joiner's look at head.
   bell.fetch_add(1, std::memory_order_seq_cst);

@@ -86,6 +86,7 @@ absl::StatusOr<RenewedParts> PartSupply::Renew(const SegmentId& segment_id, std:
     fresh.push_back({parts[i], std::move(made->part)});
     descriptors.push_back(std::move(made->descriptor));
   }
+  PYLABHUB_CRASH_POINT("parts.renew.made");
   const std::lock_guard lock(mutex_);
   if (absl::Status status = CheckRenewable(renewed.segment_id, {}); !status.ok()) return status;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -93,6 +94,7 @@ absl::StatusOr<RenewedParts> PartSupply::Renew(const SegmentId& segment_id, std:
     wishes_.renewals.push_back(std::move(fresh[i]));
   }
   asked_.store(true, std::memory_order_release);
+  PYLABHUB_CRASH_POINT("parts.renew.asked");
   return renewed;
 }
 

@@ -76,10 +76,12 @@ absl::StatusOr<SealedPart> CreateSealedPart(const ChannelConfig& config, const P
   absl::StatusOr<Mapping> memory = CreateShared(
       absl::StrCat("pylabhub.", config.channel, ".part", plan.first_place), ControlFileBytes(shape));
   if (!memory.ok()) return memory.status();
+  PYLABHUB_CRASH_POINT("sealed.part.memory_made");
   absl::StatusOr<UniqueFd> descriptor = ReopenSealed(memory->fd(), Writers::kEverybody, Access::kReadWrite);
   if (!descriptor.ok()) return descriptor.status();
   absl::StatusOr<ControlPart> part = BuildPart(*std::move(memory), shape, segment_id);
   if (!part.ok()) return part.status();
+  PYLABHUB_CRASH_POINT("sealed.part.built");
   return SealedPart{*std::move(part), *std::move(descriptor)};
 }
 
@@ -92,6 +94,7 @@ absl::StatusOr<SealedSegment> CreateSealedSegment(const ChannelConfig& config, c
   SealedSegment sealed;
   absl::StatusOr<Mapping> data = CreateData(config, place_count);
   if (!data.ok()) return data.status();
+  PYLABHUB_CRASH_POINT("sealed.create.data_made");
   absl::StatusOr<UniqueFd> data_fd = ReopenSealed(data->fd(), Writers::kCreatorAlone, Access::kReadOnly);
   if (!data_fd.ok()) return data_fd.status();
   absl::StatusOr<Mapping> bell = CreateShared(absl::StrCat("pylabhub.", config.channel, ".bell"), kBellBytes);
@@ -99,12 +102,14 @@ absl::StatusOr<SealedSegment> CreateSealedSegment(const ChannelConfig& config, c
   absl::StatusOr<UniqueFd> bell_fd = ReopenSealed(bell->fd(), Writers::kEverybody, Access::kReadWrite);
   if (!bell_fd.ok()) return bell_fd.status();
   if (absl::Status status = bell->MakeReadOnly(); !status.ok()) return status;
+  PYLABHUB_CRASH_POINT("sealed.create.bell_made");
   for (const PartPlan& part : plan) {
     absl::StatusOr<SealedPart> created = CreateSealedPart(config, part, segment_id, /*renewals=*/0);
     if (!created.ok()) return created.status();
     sealed.segment.control.parts.push_back(std::move(created->part));
     sealed.descriptors.parts.push_back(std::move(created->descriptor));
   }
+  PYLABHUB_CRASH_POINT("sealed.create.parts_made");
   sealed.segment.data_segment = BuildSegmentData(*data, config, segment_id, predecessor_id, place_count);
   sealed.segment.data = *std::move(data);
   sealed.segment.control.bell = *std::move(bell);
@@ -122,6 +127,7 @@ absl::StatusOr<OpenedSegment> OpenSealedSegment(const ConsumerDescriptors& descr
   absl::StatusOr<Mapping> part =
       MapSealed(descriptors.part, Writers::kEverybody, Access::kReadWrite, kPartName);
   if (!part.ok()) return part.status();
+  PYLABHUB_CRASH_POINT("sealed.open.mapped");
   std::vector<FoundPart> parts;
   parts.push_back({*std::move(part), kPartName});
   return View(*std::move(data), std::move(parts), *std::move(bell));

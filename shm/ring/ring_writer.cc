@@ -103,11 +103,14 @@ void RingWriter::RenewPart(size_t index, const ControlView& fresh) {
   for (uint32_t place = fresh.first_place(); place < fresh.end_place(); ++place) {
     PlaceRecord& record = segment_.places()[place];
     record.token.store(kNotReserved, std::memory_order_relaxed);
+    PYLABHUB_CRASH_POINT("ring.renew.place_given_up");
     // Release, and before anything is written over that was held for it: no state of the part that is replaced is above this one.
     record.cut_off_state.store(StateOf(0, Phase::kFree, fresh.shape.renewals), std::memory_order_release);
+    PYLABHUB_CRASH_POINT("ring.renew.cut_off");
   }
   roster_.Renew(index, fresh, next_);
   Acknowledge();
+  PYLABHUB_CRASH_POINT("ring.renew.told");
 }
 
 bool RingWriter::TryAcquireBatch(size_t slots) {

@@ -17,6 +17,7 @@
 #include "tests/chaos/ledger.h"
 #include "tests/chaos/payload.h"
 #include "tests/chaos/reader.h"
+#include "tests/chaos/sealed_scenario.h"
 #include "tests/chaos/vandal.h"
 #include "tests/chaos/writer.h"
 #include "tests/support/shm_folder.h"
@@ -439,6 +440,8 @@ const char* NameOf(Script script) {
       return "held_by_dead";
     case Script::kZone:
       return "zone";
+    case Script::kHandedOver:
+      return "handed_over";
     case Script::kJanitor:
       return "janitor";
   }
@@ -487,6 +490,10 @@ std::vector<Shape> AllShapes() {
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kRefusal});
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kDoorway});
     shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kZone});
+    if (policy != Policy::kSingleReader) {
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHandedOver});
+      shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHandedOver});
+    }
     if (policy == Policy::kPipeline) {
       shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHeldByDead});
       shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHeldByDead});
@@ -510,6 +517,7 @@ std::vector<Shape> AllShapes() {
 
 Outcome Play(const Shape& shape, const std::optional<Victim>& victim,
              const std::vector<std::string>& points) {
+  if (shape.script == Script::kHandedOver) return PlayHandedOver(shape, victim, points);
   return Scenario(shape, victim, points).Play();
 }
 

@@ -30,6 +30,7 @@ enum class Script : uint8_t {
   kCutOff,      // the resident is too slow, and is cut off
   kHeldByDead,  // the guest dies with a slot in its hands, and another takes its place
   kZone,        // the zone is written and read beside the slots
+  kHandedOver,  // memory has no name; parts are renewed, and the producer moves on (sealed_scenario.h)
   kJanitor,     // somebody cleans up all the time, among others what a producer left that is killed
 };
 
