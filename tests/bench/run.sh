@@ -62,6 +62,7 @@ if [ "$suite" = access ]; then
   bazel build --config=opt //tests/bench/access/... >&2
   bazel-bin/tests/bench/access/policy_bench
   bazel-bin/tests/bench/access/call_check_bench
+  bazel-bin/tests/bench/access/rotation_bench
   bazel-bin/tests/bench/access/hand_over_bench
   exit
 fi
