@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 # Only a bound on how long a broken page takes.
@@ -120,13 +121,19 @@ class Run:
         shell = subprocess.Popen(["bash", "-c", script], cwd=self.folder / "work", env=self.environment,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
                                  start_new_session=True)
+        # Whoever ends the test ends what the page has started, too.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+        late = ""
         try:
             printed, _ = shell.communicate(timeout=PATIENCE_S)
-            late = ""
         except subprocess.TimeoutExpired:
             os.killpg(shell.pid, signal.SIGKILL)
             printed, _ = shell.communicate()
             late = "the page did not end; "
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            if shell.returncode is None:
+                os.killpg(shell.pid, signal.SIGKILL)
         outputs = self._pages(printed).split(marker + "\n")
         if late or shell.returncode != 0:
             at = min(len(outputs) - 1, len(page.steps) - 1)
