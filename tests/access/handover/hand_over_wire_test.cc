@@ -28,7 +28,6 @@ using handover::Answer;
 using handover::Descriptor;
 using testing::Bundle;
 using ::testing::ElementsAre;
-using testing::kDataSeals;
 using testing::kMemoryBytes;
 using testing::kPartSeals;
 using testing::SealedMemory;
