@@ -15,11 +15,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "proto/handover/descriptor.h"
 #include "tests/support/temp_folder.h"
 
 namespace pylabhub::broker {
 namespace {
 
+using handover::Descriptor;
 using ::testing::HasSubstr;
 using testing::TempFolder;
 
