@@ -29,7 +29,9 @@ def made(title, about):
 def help_of(program, words):
     done = subprocess.run([program, *words, "--help"], capture_output=True, text=True, check=True,
                           env={"HOME": "/home/you", "PATH": os.environ["PATH"]})
-    return done.stdout.strip()
+    # CLI11 keeps what an option needs or excludes in no order.
+    return re.sub(r"(Needs|Excludes): (--[\w-]+(?: --[\w-]+)*)", lambda found: f"{found[1]}: {' '.join(sorted(found[2].split()))}",
+                  done.stdout).strip()
 
 
 def subcommands(text):
