@@ -11,7 +11,6 @@
 namespace pylabhub::recording {
 namespace {
 
-using shm::Field;
 using shm::ScalarType;
 using shm::Schema;
 
