@@ -4,13 +4,13 @@
 #ifndef PYLABHUB_CLIENT_RECORDING_BATCH_QUEUE_H_
 #define PYLABHUB_CLIENT_RECORDING_BATCH_QUEUE_H_
 
+#include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <mutex>
 #include <optional>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "client/recording/batch.h"
 
@@ -41,16 +41,19 @@ class BatchQueue {
   size_t capacity_bytes() const { return capacity_bytes_; }
 
  private:
-  bool HasRoom() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  bool HasNews() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Under mutex_.
+  bool HasRoom() const { return abandoned_ || batches_.empty() || bytes_ < capacity_bytes_; }
+  bool HasNews() const { return closed_ || !batches_.empty(); }
 
   const size_t capacity_bytes_;
-  mutable absl::Mutex mutex_;
-  std::deque<Batch> batches_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Batch> spare_ ABSL_GUARDED_BY(mutex_);
-  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // All are guarded by mutex_.
+  std::deque<Batch> batches_;
+  std::vector<Batch> spare_;
+  size_t bytes_ = 0;
+  bool closed_ = false;
+  bool abandoned_ = false;
 };
 
 }  // namespace pylabhub::recording
