@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -22,7 +21,7 @@
 namespace pylabhub::broker {
 namespace {
 
-// As much as the log has grown when the checkpointer sets in, and some more for what comes meanwhile.
+// Longer than the checkpointer lets the log become, and some more for what comes meanwhile.
 constexpr size_t kLogBytes = size_t{8} << 20;
 
 absl::Status ErrnoStatus(const std::string& doing) {
@@ -136,8 +135,11 @@ class SqliteStore final : public Store {
 
  private:
   absl::Status PrepareToWrite() {
+    // A log that has grown beyond what is reserved, while somebody read, is cut when it begins anew.
     absl::Status status = connection_.Execute(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
+        absl::StrCat("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+                     " PRAGMA journal_size_limit = ",
+                     kLogBytes));
     if (status.ok()) ReserveLog(files_.database + "-wal");
     const auto prepare = [&](SqliteStatement& statement, absl::string_view sql) {
       absl::StatusOr<SqliteStatement> prepared = connection_.Prepare(sql);
@@ -163,7 +165,9 @@ class SqliteStore final : public Store {
         this);
     absl::StatusOr<SqliteConnection> second = SqliteConnection::Open(files_.database);
     if (!second.ok()) return second.status();
-    checkpointer_.emplace(*std::move(second));
+    auto checkpointer = Checkpointer::Start(*std::move(second), connection_);
+    if (!checkpointer.ok()) return checkpointer.status();
+    checkpointer_ = *std::move(checkpointer);
     lock_->Remember(digest_.commit_number);
     writable_ = true;
     return absl::OkStatus();
@@ -210,7 +214,7 @@ class SqliteStore final : public Store {
   bool writable_ = false;
   Digest digest_;      // of what is committed
   int log_pages_ = 0;  // after the last commit
-  std::optional<Checkpointer> checkpointer_;
+  std::unique_ptr<Checkpointer> checkpointer_;
 };
 
 }  // namespace

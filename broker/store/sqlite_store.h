@@ -1,7 +1,7 @@
 // A store in one SQLite file on this host, broker.db in the state folder, with a write-ahead log beside it.
 //
 // Each commit is one transaction, durable when Commit returns (synchronous = FULL). A thread of its own moves the log
-// into the database, so that no commit waits for that unless the log has grown out of all proportion. The log is written
+// into the database; a commit waits for that once in hundreds, under a steady load. The log is written
 // over and over in blocks that the file has already: a commit then costs the disk no change of a file's size.
 //
 // Thread safety: thread-compatible, as Store says.

@@ -74,6 +74,25 @@ TEST(SqliteStoreTest, ANewStoreIsEmptyAndItsFilesAreItsOwnersOnly) {
   }
 }
 
+// Ten times what the log's file has, on and on.
+TEST(SqliteStoreTest, TheLogIsMovedIntoTheDatabaseWhileCommitsGoOnAndItsFileDoesNotGrow) {
+  constexpr int kCommits = 50;
+  constexpr int kRows = 400;
+  const TempFolder temp;
+  const auto store = Open(temp / "state");
+  Load(*store);
+  const auto log_bytes = std::filesystem::file_size(temp / "state/broker.db-wal");
+  for (int commit = 0; commit < kCommits; ++commit) {
+    std::vector<Row> rows;
+    for (int row = 0; row < kRows; ++row)
+      rows.push_back({absl::StrCat("row/", row), std::string(4000, static_cast<char>('a' + commit % 26))});
+    ASSERT_TRUE(store->Commit(rows).ok());
+  }
+  EXPECT_GT(std::filesystem::file_size(temp / "state/broker.db"), size_t{kRows} * 4000);
+  // One commit more than what is reserved at most.
+  EXPECT_LE(std::filesystem::file_size(temp / "state/broker.db-wal"), 2 * log_bytes);
+}
+
 TEST(SqliteStoreTest, WhatWasCommittedIsThereWhenItIsOpenedAgain) {
   const TempFolder temp;
   const std::string binary("\0\xff\0", 3);
