@@ -162,8 +162,10 @@ void BindConsumer(py::module_& module) {
       .def("receive", &Receive, py::arg("timeout") = py::none(),
            "Releases the slot before, and waits for the next. Raises Timeout, ProducerClosed, ProducerDead, "
            "SlotCorrupt, CutOff.")
-      .def("read", &Consumer::Read, py::arg("timeout") = py::none(),
-           "The next slot's records, as an array of its own. Raises as `receive` does.")
+      .def(
+          "read", &Consumer::Read, py::arg("timeout") = py::none(), py::arg("out") = py::none(),
+          "The next slot's records, copied into an array of their own, or into `out`: an array of this dtype "
+          "with room for slot_bytes, of which what was written is returned. Raises as `receive` does.")
       .def("poll", &Poll, "As `receive`, at once; None if there is nothing now.")
       .def("_wait", &Consumer::Wait, py::arg("timeout") = py::none())
       .def("_wake", &Consumer::Wake)

@@ -1,8 +1,11 @@
 #include "client/python/consumer.h"
 
 #include <cstring>
+#include <span>
+#include <string>
 #include <vector>
 
+#include "client/python/copy_bytes.h"
 #include "client/python/errors.h"
 
 namespace pylabhub::python {
@@ -131,11 +134,25 @@ std::optional<Consumer::SlotInfo> Consumer::Poll() {
   return InfoOfHeld();
 }
 
-py::object Consumer::Read(std::optional<double> timeout_s) {
+py::object Consumer::Read(std::optional<double> timeout_s, const py::object& out) {
+  if (out.is_none()) {
+    Receive(timeout_s);
+    py::object copy = type_->Copy(slot_->payload());
+    ReleaseHeld();
+    return copy;
+  }
+  CheckUsable();
+  const std::span<std::byte> room = type_->RoomIn(out);
+  if (room.size() < config_.slot_bytes) {
+    Raise("InvalidArgument", "channel '" + config_.channel + "': `out` has " + std::to_string(room.size()) +
+                                 " bytes, and a slot may have " + std::to_string(config_.slot_bytes));
+  }
   Receive(timeout_s);
-  py::object copy = type_->Copy(slot_->payload());
+  const std::span<const std::byte> payload = slot_->payload();
+  const size_t records = type_->RecordsIn(payload.size());
+  CopyBytes(occupancy_, room, payload.first(records * type_->record_bytes()));
   ReleaseHeld();
-  return copy;
+  return type_->FirstOf(out, records);
 }
 
 const py::object& Consumer::Show(uint64_t ticket) {

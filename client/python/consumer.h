@@ -54,8 +54,9 @@ class Consumer : public std::enable_shared_from_this<Consumer> {
   SlotInfo Receive(std::optional<double> timeout_s);
   // The same at once; none if there is none now.
   std::optional<SlotInfo> Poll();
-  // An array of its own with a copy of the next slot's records.
-  pybind11::object Read(std::optional<double> timeout_s);
+  // A copy of the next slot's records: an array of its own, or, unless `out` is None, the beginning of that array, which
+  // must have room for the largest slot.
+  pybind11::object Read(std::optional<double> timeout_s, const pybind11::object& out);
 
   const pybind11::object& Show(uint64_t ticket);
   // Compares the slot with its checksum; raises SlotCorrupt or NoChecksum.

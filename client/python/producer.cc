@@ -1,27 +1,14 @@
 #include "client/python/producer.h"
 
-#include <cstring>
 #include <utility>
 
+#include "client/python/copy_bytes.h"
 #include "client/python/errors.h"
 
 namespace pylabhub::python {
 namespace {
 
 namespace py = pybind11;
-
-// Copies of more than this let other Python threads run meanwhile.
-constexpr size_t kQuickCopyBytes = size_t{1} << 20;
-
-void CopyBytes(std::span<std::byte> to, std::span<const std::byte> from) {
-  if (from.empty()) return;
-  if (from.size() <= kQuickCopyBytes) {
-    std::memcpy(to.data(), from.data(), from.size());
-    return;
-  }
-  const py::gil_scoped_release released;
-  std::memcpy(to.data(), from.data(), from.size());
-}
 
 }  // namespace
 
@@ -127,10 +114,7 @@ uint64_t Producer::Write(const py::object& data, std::optional<double> timeout_s
                                  " holds");
   }
   Acquire(timeout_s);
-  {
-    const Waiting copying(occupancy_);
-    CopyBytes(slot_->payload(), bytes);
-  }
+  CopyBytes(occupancy_, slot_->payload(), bytes);
   if (with_checksum) slot_->AddChecksum();
   const uint64_t sequence = end_.block->next_sequence();
   const shm::SlotResult result = slot_->Commit(bytes.size());

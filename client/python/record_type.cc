@@ -47,6 +47,13 @@ std::span<const std::byte> Bytes(PyArrayObject* array) {
 
 std::string Text(const py::object& object) { return py::str(object).cast<std::string>(); }
 
+[[noreturn]] void RaiseMismatch(const py::object& array, const py::object& dtype) {
+  const auto theirs =
+      py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyArray_DESCR(ArrayOf(array))));
+  Raise("SchemaMismatch",
+        "an array of " + Text(theirs) + " is no record of this channel, whose dtype is " + Text(dtype));
+}
+
 py::object AnyArray(const py::object& source, const py::object& dtype) {
   return StealOrRaise(
       PyArray_FromAny(source.ptr(), Given(dtype), 0, 0, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED, nullptr));
@@ -133,18 +140,10 @@ std::span<const std::byte> RecordType::BytesOf(const py::object& source, py::obj
   keep = source;
   if (PyArray_CheckScalar(source.ptr())) keep = StealOrRaise(PyArray_FromScalar(source.ptr(), nullptr));
   if (PyArray_Check(keep.ptr())) {
-    PyArray_Descr* const theirs = PyArray_DESCR(ArrayOf(keep));
-    PyArray_Descr* const ours = ElementOf(dtype_);
-    if (theirs != ours && theirs != DescrOf(known_dtype_)) {
-      if (PyArray_EquivTypes(theirs, ours)) {
-        known_dtype_ = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(theirs));
-      } else if (HasFields(dtype_)) {
-        Raise("SchemaMismatch",
-              "an array of " + Text(py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(theirs))) +
-                  " is no record of this channel, whose dtype is " + Text(dtype_));
-      } else {
-        keep = StealOrRaise(PyObject_CallMethod(keep.ptr(), "astype", "Oss", ours, "C", "same_kind"));
-      }
+    if (!Means(keep)) {
+      if (HasFields(dtype_)) RaiseMismatch(keep, dtype_);
+      keep =
+          StealOrRaise(PyObject_CallMethod(keep.ptr(), "astype", "Oss", ElementOf(dtype_), "C", "same_kind"));
     }
     if (!PyArray_IS_C_CONTIGUOUS(ArrayOf(keep))) {
       keep = StealOrRaise(reinterpret_cast<PyObject*>(PyArray_GETCONTIGUOUS(ArrayOf(keep))));
@@ -161,6 +160,33 @@ std::span<const std::byte> RecordType::BytesOf(const py::object& source, py::obj
         AnyArray(source, py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(ElementOf(dtype_))));
   }
   return Whole(Bytes(ArrayOf(keep)));
+}
+
+bool RecordType::Means(const py::object& array) {
+  PyArray_Descr* const theirs = PyArray_DESCR(ArrayOf(array));
+  PyArray_Descr* const ours = ElementOf(dtype_);
+  if (theirs == ours || theirs == DescrOf(known_dtype_)) return true;
+  if (!PyArray_EquivTypes(theirs, ours)) return false;
+  known_dtype_ = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(theirs));
+  return true;
+}
+
+std::span<std::byte> RecordType::RoomIn(const py::object& out) {
+  if (!PyArray_Check(out.ptr())) Raise("InvalidArgument", "`out` is no numpy array");
+  if (!Means(out)) RaiseMismatch(out, dtype_);
+  PyArrayObject* const array = ArrayOf(out);
+  if (!PyArray_ISWRITEABLE(array)) Raise("InvalidArgument", "`out` is read-only");
+  if (!PyArray_IS_C_CONTIGUOUS(array)) Raise("InvalidArgument", "`out` is not contiguous");
+  return {static_cast<std::byte*>(PyArray_DATA(array)), static_cast<size_t>(PyArray_NBYTES(array))};
+}
+
+py::object RecordType::FirstOf(const py::object& array, size_t records) {
+  const auto bytes = static_cast<Py_ssize_t>(records * record_bytes_);
+  if (bytes == PyArray_NBYTES(ArrayOf(array))) return array;
+  const Py_ssize_t row_bytes = PyArray_NBYTES(ArrayOf(array)) / PyArray_DIM(ArrayOf(array), 0);
+  if (bytes % row_bytes == 0) return StealOrRaise(PySequence_GetSlice(array.ptr(), 0, bytes / row_bytes));
+  const py::object flat = StealOrRaise(PyArray_Ravel(ArrayOf(array), NPY_CORDER));
+  return StealOrRaise(PySequence_GetSlice(flat.ptr(), 0, bytes / PyArray_ITEMSIZE(ArrayOf(array))));
 }
 
 std::span<const std::byte> RecordType::Whole(std::span<const std::byte> bytes) const {

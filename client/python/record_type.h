@@ -54,8 +54,16 @@ class RecordType {
   // with a buffer of whole records. `keep` holds them.
   std::span<const std::byte> BytesOf(const pybind11::object& source, pybind11::object& keep);
 
+  // The memory of `out`, which must be a writable, contiguous array of this dtype; raises what is wrong with it otherwise.
+  std::span<std::byte> RoomIn(const pybind11::object& out);
+  // The first `records` records of such an array: itself, if it has no more; else its first rows, or, where those are no whole
+  // number, its first elements.
+  pybind11::object FirstOf(const pybind11::object& array, size_t records);
+
  private:
   std::span<const std::byte> Whole(std::span<const std::byte> bytes) const;
+  // Whether an array with that dtype holds records of this one.
+  bool Means(const pybind11::object& array);
 
   pybind11::object dtype_;  // no one else's, so that its references tell
   size_t record_bytes_;

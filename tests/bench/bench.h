@@ -37,6 +37,8 @@ struct Bench {
   // Empty: alone.
   std::string family = {};
   uint32_t batch_slots = 1;
+  // The writer waits for room without sleeping, however the readers wait: iceoryx's and the bare ring's always do.
+  bool writer_spins = false;
   bool checksums = false;
   // What only pylabhub offers, or a yardstick for it.
   bool ours_alone = false;

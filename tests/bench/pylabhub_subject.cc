@@ -117,7 +117,7 @@ class PylabhubTransport {
          .slot_bytes = bench_.payload_bytes,
          .min_consumers = bench_.readers,
          .checksum = bench_.checksums ? shm::Checksum::kEnforced : shm::Checksum::kNone},
-        WaitOptionsOf(bench_.waiting));
+        WaitOptionsOf(bench_.writer_spins ? Waiting::kSpin : bench_.waiting));
     if (!producer.ok()) return producer.status();
     return std::make_unique<Writer>(*std::move(producer), bench_.payload_bytes);
   }

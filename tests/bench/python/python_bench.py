@@ -45,8 +45,8 @@ def drink(channel, seconds):
     message = np.zeros(STREAM_WORDS, "u8")
     counted_from = sequence = 0
     with pylabhub.consumer(channel, timeout=PATIENCE_S, spin=None) as consumer:
-        for slot in consumer.slots(PATIENCE_S):
-            np.copyto(message, slot.data)
+        while True:
+            consumer.read(PATIENCE_S, message)
             if message[0] != sequence:
                 break
             if not counted_from and sequence % 64 == 0:

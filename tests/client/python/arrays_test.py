@@ -212,6 +212,43 @@ class ArraysTest(unittest.TestCase):
             producer.slot(4).__enter__()
         producer.write(whole)  # what was refused holds nothing up
 
+    def test_a_slot_can_be_read_into_an_array_of_the_callers(self):
+        producer, consumer = self.open(RECORD, records=3)
+        out = np.zeros(5, RECORD)
+        whole = np.zeros(3, RECORD)
+        whole["celsius"] = [1, 2, 3]
+        producer.write(whole)
+        producer.write(whole[:1])
+        got = consumer.read(1, out)
+        self.assertEqual(got["celsius"].tolist(), [1, 2, 3])
+        self.assertTrue(np.shares_memory(got, out))
+        self.assertEqual(consumer.read(1, out=out[2:])["celsius"].tolist(), [1])
+        self.assertEqual(out["celsius"].tolist(), [1, 2, 1, 0, 0])
+
+        producer.write(whole)
+        read_only = np.zeros(3, RECORD)
+        read_only.flags.writeable = False
+        for bad, error, why in [(out[:2], pylabhub.InvalidArgument, "`out` has 80 bytes, and a slot may have 120"),
+                                (np.zeros(9, "f8"), pylabhub.SchemaMismatch, "an array of float64"),
+                                (read_only, pylabhub.InvalidArgument, "read-only"),
+                                (np.zeros(9, RECORD)[::3], pylabhub.InvalidArgument, "not contiguous"),
+                                (bytearray(120), pylabhub.InvalidArgument, "no numpy array")]:
+            with self.assertRaisesRegex(error, why):
+                consumer.read(1, bad)
+        three = np.zeros(3, RECORD)
+        self.assertIs(consumer.read(1, three), three)  # what was refused took no slot
+
+    def test_an_array_to_read_into_may_have_rows(self):
+        producer, consumer = self.open("u1", records=12)
+        frame = np.zeros((3, 4), "u1")
+        producer.write(np.arange(12, dtype="u1"))
+        self.assertIs(consumer.read(1, frame), frame)
+        self.assertEqual(frame[1].tolist(), [4, 5, 6, 7])
+        producer.write(np.arange(8, dtype="u1"))
+        self.assertEqual(consumer.read(1, frame).tolist(), [[0, 1, 2, 3], [4, 5, 6, 7]])
+        producer.write(np.arange(5, dtype="u1"))
+        self.assertEqual(consumer.read(1, frame).tolist(), [0, 1, 2, 3, 4])
+
     def test_plain_numbers_are_converted_within_their_kind(self):
         producer, consumer = self.open("f4", records=8)
         producer.write(np.arange(8, dtype="f8"))
