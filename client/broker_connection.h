@@ -80,6 +80,13 @@ class BrokerConnection {
                                                  absl::Duration /*timeout*/) {
     return NoSchemas();
   }
+  // Adds a version, or finds the one that is equal, names of values included: without its text.
+  virtual absl::StatusOr<SchemaVersion> RegisterSchema(const std::string& /*name*/,
+                                                       const std::string& /*schema_text*/,
+                                                       const EnumNames& /*enum_names*/,
+                                                       absl::Duration /*timeout*/) {
+    return NoSchemas();
+  }
   // How `schema_text`, canonical, differs from a registered version.
   virtual absl::StatusOr<SchemaComparison> CheckSchema(const std::string& /*name*/, uint32_t /*version*/,
                                                        const std::string& /*schema_text*/,

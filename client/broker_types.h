@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -218,12 +219,17 @@ struct ChannelPage {
   std::string next_page_token = {};  // empty on the last page
 };
 
+// The names of integer fields' values, by the field as the canonical text has it, "outer.inner" where it is nested. Of a field
+// of uint64 the bits, as two's complement.
+using EnumNames = std::map<std::string, std::vector<std::pair<std::string, int64_t>>>;
+
 // A version of a schema, as the broker's registry keeps it.
 struct SchemaVersion {
   std::string name = {};
   uint32_t version = 0;
   SchemaHashBytes schema_hash = {};
   std::string schema_text = {};  // canonical; empty where it was not asked for
+  EnumNames enum_names = {};     // which the text leaves out
   std::string identity = {};     // who registered it
   absl::Time register_time = absl::InfinitePast();
 };

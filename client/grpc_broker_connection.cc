@@ -265,6 +265,16 @@ class GrpcBrokerConnection : public BrokerConnection {
     return FromWire(response);
   }
 
+  absl::StatusOr<SchemaVersion> RegisterSchema(const std::string& name, const std::string& schema_text,
+                                               const EnumNames& enum_names, absl::Duration timeout) override {
+    const absl::StatusOr<v1::RegisterSchemaRequest> request = ToWire(name, schema_text, enum_names);
+    if (!request.ok()) return request.status();
+    v1::RegisterSchemaResponse response;
+    const absl::Status status = Call(&v1::SchemaRegistry::Stub::RegisterSchema, *request, timeout, response);
+    if (!status.ok()) return status;
+    return FromWire(response.schema_version());
+  }
+
   absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
                                                const std::string& schema_text,
                                                absl::Duration timeout) override {

@@ -173,6 +173,12 @@ class Messenger {
     return connection_->GetSchema(name, version, timeout);
   }
   absl::StatusOr<std::vector<SchemaVersion>> ListSchemas(const std::string& name, absl::Duration timeout);
+  // Adds a version under `name`, or finds the one that is equal but for descriptions; `enum_names` are names of values, which
+  // no channel's segment has. kInvalidArgument if they name values of a field that the schema does not have.
+  absl::StatusOr<SchemaVersion> RegisterSchema(const std::string& name, const std::string& schema_text,
+                                               const EnumNames& enum_names, absl::Duration timeout) {
+    return connection_->RegisterSchema(name, schema_text, enum_names, timeout);
+  }
   absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
                                                const std::string& schema_text, absl::Duration timeout) {
     return connection_->CheckSchema(name, version, schema_text, timeout);

@@ -7,9 +7,10 @@
 namespace pylabhub {
 namespace {
 
-constexpr const char* kNames[] = {
-    "GetBrokerInfo", "Register",     "Deregister", "ConsumerRegister", "ConsumerDeregister",      "Heartbeat",
-    "Discover",      "ListChannels", "GetSchema",  "ListSchemas",      "CheckSchemaCompatibility"};
+constexpr const char* kNames[] = {"GetBrokerInfo",    "Register",           "Deregister",
+                                  "ConsumerRegister", "ConsumerDeregister", "Heartbeat",
+                                  "Discover",         "ListChannels",       "GetSchema",
+                                  "ListSchemas",      "RegisterSchema",     "CheckSchemaCompatibility"};
 
 }  // namespace
 
@@ -96,6 +97,14 @@ absl::StatusOr<SchemaPage> MeteredConnection::ListSchemas(const std::string& nam
                                                           const std::string& page_token,
                                                           absl::Duration timeout) {
   return Measure(kListSchemas, [&] { return inner_->ListSchemas(name, page_token, timeout); });
+}
+
+absl::StatusOr<SchemaVersion> MeteredConnection::RegisterSchema(const std::string& name,
+                                                                const std::string& schema_text,
+                                                                const EnumNames& enum_names,
+                                                                absl::Duration timeout) {
+  return Measure(kRegisterSchema,
+                 [&] { return inner_->RegisterSchema(name, schema_text, enum_names, timeout); });
 }
 
 absl::StatusOr<SchemaComparison> MeteredConnection::CheckSchema(const std::string& name, uint32_t version,

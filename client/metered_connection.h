@@ -40,6 +40,8 @@ class MeteredConnection : public BrokerConnection {
                                           absl::Duration timeout) override;
   absl::StatusOr<SchemaPage> ListSchemas(const std::string& name, const std::string& page_token,
                                          absl::Duration timeout) override;
+  absl::StatusOr<SchemaVersion> RegisterSchema(const std::string& name, const std::string& schema_text,
+                                               const EnumNames& enum_names, absl::Duration timeout) override;
   absl::StatusOr<SchemaComparison> CheckSchema(const std::string& name, uint32_t version,
                                                const std::string& schema_text,
                                                absl::Duration timeout) override;
@@ -71,6 +73,7 @@ class MeteredConnection : public BrokerConnection {
     kListChannels,
     kGetSchema,
     kListSchemas,
+    kRegisterSchema,
     kCheckSchema,
     kMethods,
   };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "client/error_reason.h"
 #include "proto/google/rpc/error_details.pb.h"
 #include "proto/google/rpc/status.pb.h"
@@ -78,9 +79,37 @@ void SchemaToWire(const std::string& text, const std::function<v1::Schema*()>& t
 
 // `Message` has a schema, or may have one.
 template <typename Message>
+bool HasValidSchema(const Message& from) {
+  return from.has_schema() && schema::ViolationsOf(from.schema(), "schema").empty();
+}
+
+template <typename Message>
 std::string SchemaFromWire(const Message& from) {
-  if (!from.has_schema() || !schema::ViolationsOf(from.schema(), "schema").empty()) return "";
-  return schema::CanonicalText(from.schema());
+  return HasValidSchema(from) ? schema::CanonicalText(from.schema()) : "";
+}
+
+template <typename Message>
+EnumNames EnumNamesFromWire(const Message& from) {
+  EnumNames names;
+  if (!HasValidSchema(from)) return names;
+  for (const schema::Leaf& leaf : schema::LeavesOf(from.schema())) {
+    for (const v1::EnumValue& value : leaf.field->enum_values()) {
+      names[leaf.path].emplace_back(value.name(), value.number());
+    }
+  }
+  return names;
+}
+
+// The field whose path from here is `path`; null if there is none.
+v1::Field* FieldAt(absl::string_view path, google::protobuf::RepeatedPtrField<v1::Field>& fields) {
+  for (v1::Field& field : fields) {
+    absl::string_view rest = path;
+    if (!absl::ConsumePrefix(&rest, field.name())) continue;
+    if (rest.empty()) return &field;
+    if (!absl::ConsumePrefix(&rest, ".")) continue;
+    if (v1::Field* inner = FieldAt(rest, *field.mutable_fields()); inner != nullptr) return inner;
+  }
+  return nullptr;
 }
 
 MemoryKind FromWire(v1::SharedMemoryKind kind) {
@@ -279,6 +308,28 @@ v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims)
   return request;
 }
 
+absl::StatusOr<v1::RegisterSchemaRequest> ToWire(const std::string& name, const std::string& schema_text,
+                                                 const EnumNames& enum_names) {
+  absl::StatusOr<v1::Schema> schema = schema::FromCanonicalText(schema_text);
+  if (!schema.ok()) return schema.status();
+  for (const auto& [path, values] : enum_names) {
+    v1::Field* const field = FieldAt(path, *schema->mutable_fields());
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the schema has no field '", path, "' whose values could have names"));
+    }
+    for (const auto& [value_name, number] : values) {
+      v1::EnumValue& value = *field->add_enum_values();
+      value.set_name(value_name);
+      value.set_number(number);
+    }
+  }
+  v1::RegisterSchemaRequest request;
+  request.set_name(name);
+  *request.mutable_schema() = *std::move(schema);
+  return request;
+}
+
 Channel FromWire(const v1::Channel& channel) {
   return {.spec = FromWire(channel.spec()),
           .state = FromWire(channel.state()),
@@ -340,6 +391,7 @@ SchemaVersion FromWire(const v1::SchemaVersion& version) {
           .version = version.version(),
           .schema_hash = BytesOf<SchemaHashBytes>(version.schema_hash()),
           .schema_text = SchemaFromWire(version),
+          .enum_names = EnumNamesFromWire(version),
           .identity = version.identity(),
           .register_time = absl::FromUnixSeconds(version.register_time().seconds())};
 }

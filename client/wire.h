@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/broker_types.h"
 #include "proto/google/rpc/status.pb.h"
@@ -21,6 +22,9 @@ v1::RegisterRequest ToWire(const std::string& session_id, const ChannelSpec& cha
 v1::ConsumerRegisterRequest ToWire(const std::string& session_id, const ConsumerSpec& consumer);
 v1::WatchRequest ToWire(const WatchRequest& request);
 v1::HeartbeatRequest ToWire(const std::string& session_id, const Claims& claims);
+// kInvalidArgument: the text is not canonical, or has no field of which values are named.
+absl::StatusOr<v1::RegisterSchemaRequest> ToWire(const std::string& name, const std::string& schema_text,
+                                                 const EnumNames& enum_names);
 
 Channel FromWire(const v1::Channel& channel);
 Grant FromWire(const v1::RegisterResponse& response);

@@ -16,6 +16,7 @@
 #include "client/cli/progress.h"
 #include "client/cli/quantity.h"
 #include "client/cli/terminal.h"
+#include "client/cli/value_names.h"
 #include "client/recording/recorder.h"
 
 namespace pylabhub::cli {
@@ -36,6 +37,10 @@ Examples:
   pylabhub record run.h5 sensor.temperature camera.left --for 10m --wait 30s
   pylabhub record night.h5 camera.left --follow inf --rotate-bytes 4GiB
   pylabhub record small.h5 sensor.temperature --compress 4
+  pylabhub record arm.h5 robot.state --enums names.json
+
+A line of names.json:
+  {"name": "robot.state", "enums": {"mode": {"off": 0, "on": 1}}}
 )";
 
 struct RecordOptions {
@@ -46,6 +51,7 @@ struct RecordOptions {
   absl::Duration wait = absl::ZeroDuration();
   bool oldest = false;
   std::string group;
+  std::string enums_file;
   Output output = Output::kText;
   std::string directory = "/dev/shm";
   BrokerOption broker;
@@ -164,9 +170,12 @@ ExitCode Record(const RecordOptions& options) {
     if (!channel.ok()) return Fail(channel.status());
     channels.push_back(*std::move(channel));
   }
+  absl::StatusOr<NamesByChannel> names = NamesOfValues(channels, options.enums_file, broker->messenger());
+  if (!names.ok()) return Fail(names.status());
   WatchForInterrupts();
   recording::RecorderOptions recorder_options = options.recorder;
   recorder_options.file.path = options.file;
+  recorder_options.enums = *std::move(names);
   absl::StatusOr<std::unique_ptr<recording::Recorder>> recorder =
       recording::Recorder::Create(std::move(channels), recorder_options);
   if (!recorder.ok()) return Fail(recorder.status());
@@ -216,6 +225,11 @@ void AddRecord(CLI::App& app, Action& chosen) {
                  "Begin with the oldest slot that there is, not with the next one");
   verb->add_option("--group", options->group, "Take the slots of pipelines as a member of this group")
       ->type_name("NAME");
+  verb->add_option("--enums", options->enums_file,
+                   "File with names of fields' values, as `schema get --output json` prints them; with a "
+                   "broker they are "
+                   "those of its schema registry")
+      ->type_name("FILE");
   AddFileOptions(*verb, options->recorder);
   AddOutput(*verb, options->output);
   AddDirectory(*verb, options->directory);

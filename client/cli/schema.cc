@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/broker_option.h"
+#include "client/cli/enum_file.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/terminal.h"
 #include "shm/schema.h"
@@ -30,12 +31,17 @@ Examples:
   pylabhub schema list sensor.temperature
   pylabhub schema get sensor.temperature > reading.schema
   pylabhub schema check sensor.temperature --file reading.schema
+  pylabhub schema register robot.state --file state.schema --enums names.json
+
+A line of names.json, such as `schema get --output json` prints it too:
+  {"name": "robot.state", "enums": {"mode": {"off": 0, "on": 1}}}
 )";
 
 struct SchemaOptions {
   std::string name;
   uint32_t version = 0;
   std::string file;
+  std::string enums_file;
   Output output = Output::kText;
   BrokerOption broker;
 };
@@ -55,6 +61,7 @@ ordered_json ToJson(const SchemaVersion& version) {
                        {"identity", version.identity},
                        {"register_time", TimeOf(version)}};
   if (!version.schema_text.empty()) json["schema"] = version.schema_text;
+  if (!version.enum_names.empty()) json["enums"] = EnumsToJson(version.enum_names);
   return json;
 }
 
@@ -91,13 +98,43 @@ absl::StatusOr<std::string> ReadText(const std::string& path) {
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  if (!file)
+    return absl::UnavailableError(absl::StrCat("cannot read ", path, "; give a file that can be read"));
   if (absl::Status status = shm::ParseCanonicalText(text.str()).status(); !status.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is no canonical text of a schema, such as `pylabhub schema get` prints: ",
                      std::string(status.message())));
   }
   return text.str();
+}
+
+absl::StatusOr<EnumNames> EnumsFor(const SchemaOptions& options) {
+  if (options.enums_file.empty()) return EnumNames();
+  const absl::StatusOr<NamesByChannel> enums = ReadEnums(options.enums_file);
+  if (!enums.ok()) return enums.status();
+  const auto found = enums->find(options.name);
+  if (found == enums->end()) {
+    return absl::InvalidArgumentError(absl::StrCat(options.enums_file, " has no line whose \"name\" is \"",
+                                                   options.name, "\"; add one, or leave --enums out"));
+  }
+  return found->second;
+}
+
+ExitCode Register(Messenger& messenger, const SchemaOptions& options) {
+  const absl::StatusOr<std::string> text = ReadText(options.file);
+  if (!text.ok()) return Fail(text.status());
+  const absl::StatusOr<EnumNames> enum_names = EnumsFor(options);
+  if (!enum_names.ok()) return Fail(enum_names.status());
+  const absl::StatusOr<SchemaVersion> version =
+      messenger.RegisterSchema(options.name, *text, *enum_names, kTimeout);
+  if (!version.ok()) return Fail(version.status());
+  if (options.output == Output::kJson) {
+    Print(ToJson(*version));
+  } else {
+    absl::PrintF("%s version %d, hash %s\n", version->name, version->version,
+                 shm::ToHex(version->schema_hash));
+  }
+  return kDone;
 }
 
 ordered_json ToJson(const SchemaDifference& difference) {
@@ -146,7 +183,7 @@ ExitCode Run(const SchemaOptions& options, ExitCode (*verb)(Messenger&, const Sc
 }  // namespace
 
 void AddSchema(CLI::App& app, Action& chosen) {
-  CLI::App* verb = app.add_subcommand("schema", "Schemas that a broker keeps: list, get, check");
+  CLI::App* verb = app.add_subcommand("schema", "Schemas that a broker keeps: list, get, check, register");
   verb->require_subcommand(1);
   verb->footer(absl::StrCat(kHelp, "\n", kExitCodeHelp));
   const auto add = [&](const std::string& name, const std::string& help,
@@ -164,13 +201,22 @@ void AddSchema(CLI::App& app, Action& chosen) {
   const auto [get, get_options] = add("get", "Print a schema's canonical text", Get);
   const auto [check, check_options] =
       add("check", "Compare a schema with a version: done if its readers can go on, failed if not", Check);
-  for (const auto& [action, options] : {std::pair(get, get_options), std::pair(check, check_options)}) {
+  const auto [put, put_options] =
+      add("register", "Add a version to a schema, or find the one that is equal", Register);
+  for (const auto& [action, options] :
+       {std::pair(get, get_options), std::pair(check, check_options), std::pair(put, put_options)}) {
     action->add_option("name", options->name, "Usually a channel's name")->type_name("NAME")->required();
+  }
+  for (const auto& [action, options] : {std::pair(get, get_options), std::pair(check, check_options)}) {
     action->add_option("--version", options->version, "Which version; the latest if not given");
   }
-  check->add_option("--file", check_options->file, "The schema's canonical text, as `schema get` prints it")
-      ->type_name("FILE")
-      ->required();
+  for (const auto& [action, options] : {std::pair(check, check_options), std::pair(put, put_options)}) {
+    action->add_option("--file", options->file, "The schema's canonical text, as `schema get` prints it")
+        ->type_name("FILE")
+        ->required();
+  }
+  put->add_option("--enums", put_options->enums_file, "File with the names of fields' values")
+      ->type_name("FILE");
 }
 
 }  // namespace pylabhub::cli

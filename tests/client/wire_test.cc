@@ -53,6 +53,22 @@ TEST(WireTest, SchemaTravelsAsAMessageAndComesBackAsItsText) {
   EXPECT_EQ(ToWire("session-1", consumer).expected_schema().name(), "Pose");
 }
 
+TEST(WireTest, NamesOfValuesTravelBesideTheSchemasText) {
+  const std::string text =
+      "pylabhub-schema 1\nrecord State 16\nfield mode uint8 1 0 \nfield arm.grip int64 1 8 \n";
+  const EnumNames names = {{"arm.grip", {{"lost", -1}}}, {"mode", {{"off", 0}, {"on", 1}}}};
+  const auto request = ToWire("robot.state", text, names);
+  ASSERT_TRUE(request.ok()) << request.status();
+  v1::SchemaVersion version;
+  *version.mutable_schema() = request->schema();
+  EXPECT_EQ(FromWire(version).schema_text, text);
+  EXPECT_EQ(FromWire(version).enum_names, names);
+  for (const std::string path : {"arm", "arm.", "arm.grip.x", "mod", "modes", ""}) {
+    const auto wrong = ToWire("robot.state", text, {{path, {{"a", 0}}}});
+    EXPECT_EQ(wrong.ok(), path == "arm") << path;  // a struct, which the broker refuses
+  }
+}
+
 TEST(WireTest, SchemaThatNoMessageCanSayIsLeftOut) {
   ChannelSpec spec{.name = "a", .schema_text = "pylabhub-schema 1\nrecord A 4\nfield x. int32 1 0 \n"};
   EXPECT_FALSE(ToWire("session-1", spec, false).channel().has_schema());

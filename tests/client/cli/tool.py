@@ -13,7 +13,7 @@ PATIENCE_S = 60
 
 
 # Verbs that have nothing to do with channels in shared memory.
-WITHOUT_DIRECTORY = ("certs", "completion", "policy", "profile", "tls", "watch")
+WITHOUT_DIRECTORY = ("certs", "completion", "policy", "profile", "schema", "tls", "watch")
 
 
 class ToolTest(unittest.TestCase):
@@ -35,10 +35,11 @@ class ToolTest(unittest.TestCase):
         """A path for a file of the test's own, which goes with it."""
         return os.path.join(self.config, name)
 
-    def start(self, verb, *arguments, **options):
+    def start(self, verb, *arguments, with_directory=True, **options):
         """Starts a verb of the tool, with pipes for its output."""
+        has_directory = with_directory and verb not in WITHOUT_DIRECTORY
         process = subprocess.Popen(
-            [TOOL, verb, *arguments] + ([] if verb in WITHOUT_DIRECTORY else ["--directory", self.directory]),
+            [TOOL, verb, *arguments] + (["--directory", self.directory] if has_directory else []),
             stdin=options.pop("stdin", subprocess.DEVNULL), stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE, **options)
         self.processes.append(process)
