@@ -37,6 +37,32 @@ class RecordThroughABrokerTest(RecordTest, FlowingTest):
         seen = self.until(lambda: self.describe(channel), lambda seen: seen.get("state") == "ready")
         self.assertEqual(seen["memory"], "handed over")
 
+    def test_what_a_killed_recorder_flushed_is_replayed(self):
+        publisher = self.flow("lab.readings", "--capacity", "256")
+        self.await_channel("lab.readings")
+        readings = [each / 8 for each in range(200)]
+        self.send(publisher, *readings[:50])
+        recorder = self.record("lab.readings", "--oldest", "--flush", "20ms")
+        self.wait_until_recorded(50)
+        self.send(publisher, *readings[50:])
+        recorder.kill()
+        recorder.wait()
+        self.end(publisher)
+        listed = self.contents()[0]
+        self.assertFalse(listed["ended"])
+        self.assertGreaterEqual(listed["slots"], 50)
+
+        replay = self.start("replay", self.file, "--speed", "max", "--output", "json")
+        self.await_channel("lab.readings")
+        tail = self.start("tail", "lab.readings", "--output", "json", "--wait", "30s")
+        code, output, errors = self.finish(tail)
+        self.assertEqual(code, 0, errors)
+        replayed = [json.loads(line)["records"][0]["celsius"] for line in output.splitlines()]
+        self.assertEqual(replayed, readings[:listed["slots"]])
+        code, summary, errors = self.finish(replay)
+        self.assertEqual(code, 0, errors)
+        self.assertEqual(json.loads(summary)["slots"], listed["slots"])
+
     def register_names(self):
         schema, names = self.scratch("state.schema"), self.scratch("names.json")
         with open(schema, "w", encoding="utf-8") as file:
