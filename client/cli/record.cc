@@ -74,7 +74,7 @@ absl::StatusOr<ChannelConsumer> Connect(const std::string& channel, const Record
         "--group ", consumer->block->group(), " if that is meant, or give the recorder a group of its own"));
   }
   if (consumer->block->config().zone_bytes > 0)
-    Note(absl::StrCat("the zone of ", channel, " is not recorded"));
+    Note(absl::StrCat("the zone of ", channel, " is not recorded, and what is replayed has none"));
   return consumer;
 }
 
