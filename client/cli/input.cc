@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -40,7 +41,19 @@ absl::StatusOr<Input> Input::Open(const std::string& path) {
   return input;
 }
 
-Input::Input(Input&& other) noexcept : fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_)) {}
+Input::Input(int fd, std::string name) : fd_(fd), name_(std::move(name)) {
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return;
+  // A shell may have read from it before.
+  const off_t offset_bytes = std::max<off_t>(lseek(fd, 0, SEEK_CUR), 0);
+  file_bytes_ = static_cast<uint64_t>(std::max<off_t>(info.st_size - offset_bytes, 0));
+}
+
+Input::Input(Input&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      name_(std::move(other.name_)),
+      read_bytes_(other.read_bytes_),
+      file_bytes_(other.file_bytes_) {}
 
 Input::~Input() {
   if (fd_ > STDIN_FILENO) close(fd_);
@@ -62,7 +75,10 @@ absl::StatusOr<size_t> Input::ReadBlock(std::span<std::byte> block) {
     filled += static_cast<size_t>(got);
   }
   if (Interrupted()) return absl::CancelledError("interrupted");
+  read_bytes_ += filled;
   return filled;
 }
+
+bool Input::is_terminal() const { return isatty(fd_) == 1; }
 
 }  // namespace pylabhub::cli

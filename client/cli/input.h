@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -23,11 +25,20 @@ class Input {
   // Interrupted(); kUnavailable if reading fails.
   absl::StatusOr<size_t> ReadBlock(std::span<std::byte> block);
 
+  // What ReadBlock gave so far.
+  uint64_t read_bytes() const { return read_bytes_; }
+  // How much there was to read when it was opened; nothing of what is no file.
+  std::optional<uint64_t> file_bytes() const { return file_bytes_; }
+  // Whether somebody types it.
+  bool is_terminal() const;
+
  private:
-  Input(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+  Input(int fd, std::string name);
 
   int fd_;  // -1 once moved from
   std::string name_;
+  uint64_t read_bytes_ = 0;
+  std::optional<uint64_t> file_bytes_;
 };
 
 }  // namespace pylabhub::cli

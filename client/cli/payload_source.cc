@@ -16,6 +16,7 @@ class RawSource final : public PayloadSource {
  public:
   explicit RawSource(Input input) : input_(std::move(input)) {}
   absl::StatusOr<size_t> Fill(std::span<std::byte> slot) override { return input_.ReadBlock(slot); }
+  const Input& input() const override { return input_; }
 
  private:
   Input input_;
@@ -44,6 +45,8 @@ class LineReader {
         return std::string(absl::StripTrailingAsciiWhitespace(line));
     }
   }
+
+  const Input& input() const { return input_; }
 
   absl::Status Wrong(const absl::Status& status) const {
     return absl::InvalidArgumentError(absl::StrCat("line ", number_, " of the input: ", status.message()));
@@ -81,6 +84,7 @@ class JsonSource final : public PayloadSource {
     if (!payload_bytes.ok()) return lines_.Wrong(payload_bytes.status());
     return payload_bytes;
   }
+  const Input& input() const override { return lines_.input(); }
 
  private:
   LineReader lines_;
@@ -105,6 +109,7 @@ class CsvSource final : public PayloadSource {
     if (!payload_bytes.ok()) return lines_.Wrong(payload_bytes.status());
     return payload_bytes;
   }
+  const Input& input() const override { return lines_.input(); }
 
  private:
   // Empty at the end.

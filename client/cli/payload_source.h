@@ -24,6 +24,9 @@ class PayloadSource {
   // Fills the beginning of `slot` and returns how many bytes; 0 at the end of the input. Waits for the input. kCancelled if
   // Interrupted(); kInvalidArgument for a line that is wrong, which it names; kUnavailable if reading fails.
   virtual absl::StatusOr<size_t> Fill(std::span<std::byte> slot) = 0;
+
+  // What it reads: up to a block ahead of what was sent.
+  virtual const Input& input() const = 0;
 };
 
 // `schema` must be valid, and not opaque unless the format is kRaw.

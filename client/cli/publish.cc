@@ -16,13 +16,11 @@
 #include "client/cli/input.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/payload_source.h"
+#include "client/cli/publisher.h"
 #include "client/cli/terminal.h"
 
 namespace pylabhub::cli {
 namespace {
-
-using shm::SlotResult;
-using shm::WriteSlot;
 
 constexpr char kHelp[] = R"(
 A block is sent when it is full or when the input pauses. Nothing is lost: the publisher waits until --consumers
@@ -130,88 +128,6 @@ std::map<std::string, shm::Policy> PolicyNames() {
   return names;
 }
 
-// Moves the input into the channel; knows nothing of command lines.
-class Publisher {
- public:
-  Publisher(std::unique_ptr<PayloadSource> source, ChannelProducer channel, const BrokerLink& broker,
-            const PublishOptions& options)
-      : source_(std::move(source)),
-        channel_(std::move(channel)),
-        producer_(*channel_.block),
-        broker_(broker),
-        options_(options) {}
-
-  ExitCode Run() {
-    while (true) {
-      WriteSlot slot = AcquireSlot();
-      if (!slot) return WhyNoSlot();
-      if (EveryConsumerLeft()) {
-        return Fail(kConsumersLeft, absl::StrCat("every consumer of ", options_.channel, " left after ",
-                                                 Sent(), "; what follows was not sent"));
-      }
-      if (broker_.RegistrationLost()) {
-        return Fail(kFailed,
-                    absl::StrCat("another producer took ", options_.channel, " over after ", Sent()));
-      }
-      const absl::StatusOr<size_t> payload_bytes = source_->Fill(slot.payload());
-      if (absl::IsCancelled(payload_bytes.status())) return kInterrupted;
-      if (!payload_bytes.ok()) return Fail(payload_bytes.status());
-      if (*payload_bytes == 0) return kDone;
-      const SlotResult result = slot.Commit(*payload_bytes);
-      if (result != SlotResult::kOk) return Fail(kFailed, absl::StrCat("commit: ", shm::NameOf(result)));
-    }
-  }
-
- private:
-  // Waits in slices, so that Ctrl-C is heard.
-  WriteSlot AcquireSlot() {
-    absl::Duration left = options_.timeout;
-    while (true) {
-      const absl::Duration slice = std::min(left, kInterruptSlice);
-      WriteSlot slot = producer_.Acquire(slice);
-      left -= slice;
-      if (slot || slot.result() != SlotResult::kTimeout || left <= absl::ZeroDuration() || Interrupted())
-        return slot;
-      SayOnceThatItWaits();
-    }
-  }
-
-  ExitCode WhyNoSlot() const {
-    if (Interrupted()) return kInterrupted;
-    if (producer_.next_sequence() == 0) {
-      return Fail(kTimedOut, absl::StrCat(producer_.consumer_count(), " of ", options_.consumers,
-                                          " consumers attached to ", options_.channel, " within ",
-                                          absl::FormatDuration(options_.timeout)));
-    }
-    return Fail(kTimedOut, absl::StrCat("the consumers of ", options_.channel, " freed no slot for ",
-                                        absl::FormatDuration(options_.timeout), "; sent ", Sent()));
-  }
-
-  void SayOnceThatItWaits() {
-    if (said_that_it_waits_ || producer_.next_sequence() != 0) return;
-    said_that_it_waits_ = true;
-    Note(absl::StrCat("waiting for ", options_.consumers, " consumer(s): pylabhub tail ", options_.channel));
-  }
-
-  // The slots of a pipeline wait for the next consumer.
-  bool EveryConsumerLeft() const {
-    return options_.policy != shm::Policy::kPipeline && options_.consumers > 0 &&
-           producer_.consumer_count() == 0;
-  }
-
-  std::string Sent() const {
-    const shm::ProducerStats stats = producer_.Stats();
-    return absl::StrCat(stats.committed_bytes, " bytes in ", stats.committed_slots, " slots");
-  }
-
-  std::unique_ptr<PayloadSource> source_;
-  ChannelProducer channel_;
-  shm::DataBlockProducer& producer_;
-  const BrokerLink& broker_;
-  const PublishOptions& options_;
-  bool said_that_it_waits_ = false;
-};
-
 ExitCode Publish(const PublishOptions& options) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return Fail(status);
   // Before the channel exists: a file that cannot be read disturbs nobody.
@@ -225,8 +141,8 @@ ExitCode Publish(const PublishOptions& options) {
   absl::StatusOr<ChannelProducer> channel =
       CreateChannel(ConfigFrom(options, *schema), broker->messenger(), {}, options.memory);
   if (!channel.ok()) return Fail(channel.status());
-  std::unique_ptr<PayloadSource> source = NewPayloadSource(options.format, *std::move(input), *schema);
-  return Publisher(std::move(source), *std::move(channel), *broker, options).Run();
+  const std::unique_ptr<PayloadSource> source = NewPayloadSource(options.format, *std::move(input), *schema);
+  return SendAll(*source, *channel, *broker, options.timeout);
 }
 
 }  // namespace

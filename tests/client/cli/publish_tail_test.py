@@ -4,12 +4,13 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import unittest
 
-from tests.client.cli.tool import ToolTest
+from tests.client.cli.tool import PATIENCE_S, TOOL, ToolTest
 
 
 class PublishTailTest(ToolTest):
@@ -113,6 +114,25 @@ class PublishTailTest(ToolTest):
         code, _, errors = self.finish(publisher)
         self.assertEqual(code, 6)
         self.assertIn("every consumer of files left", errors)
+
+    def test_progress_with_pace_and_time_left_is_for_a_terminal(self):
+        payload = os.urandom(2_000_000)
+        file = self.scratch("payload")
+        with open(file, "wb") as written:
+            written.write(payload)
+        screen, terminal = os.openpty()
+        self.addCleanup(os.close, screen)
+        publisher = subprocess.Popen([TOOL, "publish", "files", file, "--slot-bytes", "10000", "--capacity", "4",
+                                      "--directory", self.directory], stdout=subprocess.PIPE, stderr=terminal)
+        self.processes.append(publisher)
+        os.close(terminal)
+        # Nobody takes what it writes, beyond what fits into a pipe: the publisher waits for it.
+        tail = self.start("tail", "files", "--raw", "--wait", "30s")
+        shown = b""
+        while not re.search(rb"\d+ slots  .*/s  \d+ %  \d+:\d\d left", shown):
+            shown += os.read(screen, 1000)
+        self.assertTrue(tail.communicate(timeout=PATIENCE_S)[0] == payload)
+        self.assertEqual(publisher.wait(PATIENCE_S), 0)
 
     def test_a_killed_publisher_is_told_from_one_that_closed(self):
         publisher = self.start("publish", "killed", stdin=subprocess.PIPE)
