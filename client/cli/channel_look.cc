@@ -14,7 +14,9 @@ constexpr absl::Duration kListTimeout = absl::Seconds(10);
 absl::StatusOr<shm::ChannelMetrics> MetricsOf(const Channel& entry, const std::string& directory) {
   if (entry.spec.memory != MemoryKind::kNamed) {
     return absl::FailedPreconditionError(
-        "its memory has no name: the broker hands it to its participants, and they alone see what it counts");
+        "its memory has no name: the broker hands it to its participants, and they alone see what it counts; "
+        "of a "
+        "channel that is published with --memory named anybody on its host does");
   }
   if (!SharesMemoryWithThisProcess(entry)) {
     return absl::FailedPreconditionError(

@@ -24,8 +24,8 @@ constexpr absl::Duration kShortestInterval = absl::Milliseconds(1);
 
 constexpr char kHelp[] = R"(
 Keys: n s b l m c sort by name, slots, bytes, lag, missed, consumers; q ends. Nobody is disturbed: the counters are read in
-the channels' memory. With a broker it shows the channels that the broker knows; those whose memory is elsewhere, or is handed
-over, without rates.
+the channels' memory. With a broker it shows the channels that the broker knows; below them it says of which there are no
+counters, and why: memory on another host, or that the broker hands over to participants alone.
 
 Examples:
   pylabhub top
@@ -63,6 +63,8 @@ class Monitor {
     for (ChannelLook& look : *looks) {
       if (!look.memory.ok()) {
         round.rows.push_back(WithoutCounters(look));
+        round.objects.push_back(
+            {{"channel", look.channel}, {"no_counters", std::string(look.memory.message())}});
         continue;
       }
       const Sample sample{.clock = MonotonicClock(), .metrics = std::move(look.metrics)};
@@ -79,7 +81,8 @@ class Monitor {
 
  private:
   static TopRow WithoutCounters(const ChannelLook& look) {
-    TopRow row{.channel = look.channel, .producer = "unknown"};
+    TopRow row{
+        .channel = look.channel, .producer = "unknown", .no_counters = std::string(look.memory.message())};
     if (look.entry) {
       row.producer = NameOf(look.entry->state);
       row.pid = look.entry->spec.process.pid;
@@ -93,7 +96,6 @@ class Monitor {
             .producer = NameOf(metrics.producer_state),
             .pid = metrics.producer_pid,
             .consumers = CountAlive(metrics),
-            .has_counters = true,
             .slots_per_second = rates.slots_per_second,
             .bytes_per_second = rates.bytes_per_second,
             .lag = LargestLag(metrics),
@@ -119,6 +121,7 @@ ExitCode Batch(Monitor& monitor, const TopOptions& options) {
       Sort(options.sort, seen->rows);
       PrintLine(TopSummary(seen->rows));
       PrintTable(TopTable(seen->rows));
+      for (const std::string& line : WhyNoCounters(seen->rows)) PrintLine(line);
     }
     if (!Flush()) return kDone;
   }
@@ -130,6 +133,7 @@ void Draw(Screen& screen, const std::vector<TopRow>& rows, SortKey sort) {
                                     absl::StrCat("sorted by ", NameOf(sort), "; n s b l m c sort, q ends")};
   const size_t titles = lines.size();
   for (std::string& line : TopTable(rows).Lines()) lines.push_back(std::move(line));
+  for (std::string& line : WhyNoCounters(rows)) lines.push_back(std::move(line));
   screen.Show(lines, titles);
 }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/quantity.h"
 
 namespace pylabhub::cli {
@@ -78,7 +80,7 @@ Table TopTable(const std::vector<TopRow>& rows) {
                {"BLOCKED", Align::kRight}});
   for (const TopRow& row : rows) {
     const std::string consumers = absl::StrCat(row.consumers);
-    if (!row.has_counters) {
+    if (!row.no_counters.empty()) {
       table.AddRow(
           {row.channel, row.producer, absl::StrCat(row.pid), "-", "-", consumers, "-", "-", "-", "-"});
       continue;
@@ -89,6 +91,18 @@ Table TopTable(const std::vector<TopRow>& rows) {
                   absl::StrFormat("%.0f%%", 100 * row.blocked_fraction)});
   }
   return table;
+}
+
+std::vector<std::string> WhyNoCounters(const std::vector<TopRow>& rows) {
+  std::map<std::string, std::vector<std::string>> channels;
+  for (const TopRow& row : rows) {
+    if (!row.no_counters.empty()) channels[row.no_counters].push_back(row.channel);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [reason, names] : channels) {
+    lines.push_back(absl::StrCat("-: ", absl::StrJoin(names, ", "), ": ", reason));
+  }
+  return lines;
 }
 
 std::string TopSummary(const std::vector<TopRow>& rows) {

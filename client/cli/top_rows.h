@@ -16,8 +16,8 @@ struct TopRow {
       {};  // "alive", "closed", "dead"; of memory out of reach what the broker says: "ready"
   int64_t pid = 0;
   uint32_t consumers = 0;
-  // All below are known only if this is set.
-  bool has_counters = false;
+  // All below are known only if this is empty; else it says why they are not.
+  std::string no_counters = {};
   double slots_per_second = 0;
   double bytes_per_second = 0;
   uint64_t lag = 0;
@@ -37,6 +37,9 @@ std::optional<SortKey> SortKeyOf(char letter);
 void Sort(SortKey key, std::vector<TopRow>& rows);
 
 Table TopTable(const std::vector<TopRow>& rows);
+
+// Why there is no more of some: a line for each reason, with the channels that have it. "-: a, b: its memory has no name"
+std::vector<std::string> WhyNoCounters(const std::vector<TopRow>& rows);
 
 // "3 channels, 12.3k slots/s, 4.5 MB/s, missed 0/s": of all of them.
 std::string TopSummary(const std::vector<TopRow>& rows);

@@ -10,7 +10,6 @@ std::vector<TopRow> Rows() {
            .producer = "alive",
            .pid = 2,
            .consumers = 1,
-           .has_counters = true,
            .slots_per_second = 10,
            .bytes_per_second = 5e6,
            .lag = 3,
@@ -21,11 +20,10 @@ std::vector<TopRow> Rows() {
            .producer = "dead",
            .pid = 1,
            .consumers = 2,
-           .has_counters = true,
            .slots_per_second = 10,
            .bytes_per_second = 20,
            .lag = 4},
-          {.channel = "c", .producer = "ready", .pid = 3, .consumers = 7}};
+          {.channel = "c", .producer = "ready", .pid = 3, .consumers = 7, .no_counters = "it is far away"}};
 }
 
 std::string Names(SortKey key) {

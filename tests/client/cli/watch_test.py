@@ -82,8 +82,16 @@ class WatchTest(FlowingTest):
         seen = self.until(lambda: self.describe("handed", *self.broker), lambda seen: seen.get("state") == "ready")
         self.assertEqual((seen["memory"], seen["schema"]), ("handed over", "Reading"))
         self.assertIn("the broker hands it", seen["no_counters"])
-        self.assertEqual(self.run_tool("stats", "handed", *self.broker)[0], 1)
-        self.assertIn(b"ready", self.run_tool("top", "--batch", "-n", "1", "--every", "1ms", *self.broker)[1])
+        code, _, errors = self.run_tool("stats", "handed", *self.broker)
+        self.assertEqual(code, 1)
+        self.assertIn("handed: its memory has no name", errors)
+        top = ("top", "--batch", "-n", "1", "--every", "1ms", *self.broker)
+        text = self.run_tool(*top)[1].decode()
+        self.assertRegex(text, r"handed +ready +\d+ +- ")
+        self.assertIn("\n-: handed: its memory has no name", text)
+        seen = json.loads(self.run_tool(*top, "--output", "json")[1])
+        self.assertEqual(seen["channel"], "handed")
+        self.assertIn("the broker hands it", seen["no_counters"])
         self.end(publisher)
 
     def test_without_a_broker_and_with_a_pattern_that_nothing_matches_it_says_so(self):
