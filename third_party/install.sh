@@ -5,7 +5,7 @@
 #
 #   build  compiler, Bazel and the libraries
 #   bench  the peers that tests/bench measures
-#   check  formatters, analysers and fuzzers
+#   check  formatters, analysers, fuzzers, and the shells that completion is tried in
 #   container  what deploy/container.sh builds and runs images with
 #   python_stubs node go ruby java  what tests/polyglot makes and runs stubs of the wire API with, by language
 set -euo pipefail
@@ -21,7 +21,7 @@ packages_of() {
       ;;
     bench) echo etcd-server iceoryx libiceoryx-posh-dev liblmdb-dev libzmq3-dev ;;
     container) echo buildah catatonit debootstrap podman runc ;;
-    check) echo clang clang-format clang-tidy libclang-rt-dev python3-grpcio spin ;;
+    check) echo clang clang-format clang-tidy fish libclang-rt-dev python3-grpcio spin zsh ;;
     python_stubs) echo libprotobuf-dev protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio ;;
     node) echo nodejs npm ;;
     go)

@@ -1,31 +1,13 @@
 """Shell completion comes from the same definitions as --help, so it knows every verb and every flag."""
 
-import functools
 import os
 import re
 import subprocess
 import unittest
 
+from tests.client.cli.completion_help import all_verbs, flags_of, help_of, verbs_below
 from tests.client.cli.flowing import FlowingTest
 from tests.client.cli.tool import TOOL
-
-
-@functools.cache
-def help_of(*verbs):
-    return subprocess.run([TOOL, *verbs, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def verbs_below(*verbs):
-    text = help_of(*verbs)
-    if "\nSubcommands:\n" not in text:
-        return []
-    return re.findall(r"^  ([a-z]+)\s", text.split("\nSubcommands:\n")[1].split("\n\n")[0], re.M)
-
-
-def all_verbs(*verbs):
-    yield verbs
-    for below in verbs_below(*verbs):
-        yield from all_verbs(*verbs, below)
 
 
 class CompletionTest(FlowingTest):
@@ -56,8 +38,7 @@ class CompletionTest(FlowingTest):
                 self.assertEqual(sorted(self.complete(*verbs, "")), sorted(below))
             flags = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(*verbs).split("Options:")[1].split("Examples:")[0]))
             offered = set(self.complete(*verbs, "--"))
-            # Help's words may speak of other verbs' flags; every flag at a line's beginning is this one's.
-            own = set(re.findall(r"^  (?:-\w,)?(--[a-z-]+)", help_of(*verbs), re.M))
+            own = flags_of(*verbs)
             self.assertLessEqual(own, offered, verbs)
             self.assertTrue(own <= flags)
             checked += len(own)

@@ -57,6 +57,15 @@ TEST(TopRowsTest, WhatIsNotKnownIsNotShownAsZero) {
   EXPECT_NE(lines[3].find(" -  "), std::string::npos);
 }
 
+TEST(TopRowsTest, WhyThereAreNoCountersIsSaidOnceForAllThatHaveNone) {
+  std::vector<TopRow> rows = Rows();
+  EXPECT_EQ(WhyNoCounters(rows), std::vector<std::string>{"-: c: it is far away"});
+  rows.push_back({.channel = "d", .no_counters = "it has no name"});
+  rows.push_back({.channel = "e", .no_counters = "it is far away"});
+  EXPECT_EQ(WhyNoCounters(rows),
+            (std::vector<std::string>{"-: d: it has no name", "-: c, e: it is far away"}));
+}
+
 TEST(TopRowsTest, TheSummaryIsTheSumOfAllChannels) {
   EXPECT_EQ(TopSummary(Rows()), "3 channels, 20.0 slots/s, 5.00 MB/s, missed 2.00/s");
   EXPECT_EQ(TopSummary({{.channel = "a"}}), "1 channel, 0 slots/s, 0 B/s, missed 0/s");
