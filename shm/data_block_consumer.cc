@@ -158,8 +158,8 @@ class DataBlockConsumer::State final : public Waitable {
   void LookAtPeer() override {
     if (gone_ != SlotResult::kOk) return LookForSuccessor();
     if (producer_is_dead_ || attachment_->reader.holding()) return;
-    producer_is_dead_ = !attachment_->segment.ProducerLives() && attachment_->reader.NothingWillCome();
-    if (!producer_is_dead_) attachment_->reader.LookBack();
+    const bool lives = attachment_->segment.ProducerLives();
+    producer_is_dead_ = !FindMore() && !lives && attachment_->reader.NothingWillCome();
   }
 
   FutexWord BeginSleep() override {
@@ -306,13 +306,16 @@ class DataBlockConsumer::State final : public Waitable {
 
   // True if nothing more will come from this segment: the producer said so, or the kernel does.
   bool ProducerGone(Wait::Clock::duration liveness_interval) {
-    if (attachment_->reader.drained() || producer_is_dead_) return true;
-    if (!liveness_.Due(liveness_interval)) return false;
-    const bool lives = attachment_->segment.ProducerLives();
-    if (!lives && attachment_->reader.NothingWillCome()) return true;
-    attachment_->reader.LookBack();
-    return false;
+    RingReader& ring = attachment_->reader;
+    const bool is_known = ring.drained() || producer_is_dead_;
+    if (!is_known && !liveness_.Due(liveness_interval)) return false;
+    const bool lives = !is_known && attachment_->segment.ProducerLives();
+    // After the look at the producer: whatever it did before its end is told first.
+    return !FindMore() && (is_known || (!lives && ring.NothingWillCome()));
   }
+
+  // True if there is something to acquire that no commit has told of.
+  bool FindMore() { return attachment_->reader.LookBack() && attachment_->reader.IsReady(); }
 
   // True if the channel has gone on with a segment that Follow has not tried yet: where it failed, the caller knows.
   bool HasSuccessor() const {

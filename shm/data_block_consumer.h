@@ -84,7 +84,8 @@ class DataBlockConsumer {
   //
   // Results: kOk, kTimeout, kProducerClosed, kProducerDead, kCorrupt, kCutOff, kForked. The two of a producer that is
   // gone come only after every slot that it committed was read (by a group: and released by all its members), and stay
-  // until Follow moves the consumer on. A slot that was kCorrupt counts as missed.
+  // until Follow moves the consumer on. Who was cut off is told kCutOff instead of them, too: at the latest where nothing is
+  // left to read. A slot that was kCorrupt counts as missed.
   ReadSlot Acquire(absl::Duration timeout);
   // The same for up to `slots` slots at once, and at most options.max_batch: waits for the first, and takes as many more
   // as are there.

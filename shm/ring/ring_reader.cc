@@ -181,7 +181,7 @@ SlotResult RingReader::TryAcquireNext(SlotView* slot) {
       if (result != SlotResult::kTimeout) return result;
     } else if (WasLapped(stamp)) {
       // Nobody else is lapped while it reads in place.
-      if (access_ == Access::kInPlace && IsCutOff(std::memory_order_acquire)) return SlotResult::kCutOff;
+      if (access_ == Access::kInPlace && FindCutOff()) return SlotResult::kCutOff;
       SkipLap();
     } else {
       // Who waits asks for the payload's line together with the stamp's: both come at once then.
@@ -227,9 +227,18 @@ bool RingReader::IsBehind() const {
 
 bool RingReader::LookBack() {
   if (turn_ == Turn::kShared) return FindAbandoned();
+  if (FindCutOff()) return true;
   if (!IsBehind()) return false;
   SkipLap();
   PublishCursor();
+  return true;
+}
+
+bool RingReader::FindCutOff() {
+  // Acquire: whatever the producer did before it cut this consumer off.
+  if (!IsCutOff(std::memory_order_acquire)) return false;
+  access_ = Access::kNone;
+  may_settle_ = false;
   return true;
 }
 
@@ -350,6 +359,7 @@ bool RingReader::WasNotOverwritten(const SlotDescriptor* cell, uint64_t sequence
     case Access::kInPlace:
       return held.cell->stamp.load(std::memory_order_acquire) == held.sequence + 1;
     case Access::kPinned:
+    case Access::kNone:
       break;
   }
   const auto* sequences = At<std::atomic<uint64_t>>(view_.base, geometry_.chunk_sequences_offset_bytes);

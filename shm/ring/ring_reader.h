@@ -105,10 +105,11 @@ class RingReader {
   // kForked.
   SlotResult Verify(const SlotView& slot);
 
-  // For a consumer that has waited long: looks for what no commit tells of. True if the expected slot was overwritten, which
-  // a producer that waits for its consumers does only to one that it does not know; the reader has moved on then. For a
-  // member of a group: true if there is a slot that nobody holds who lives, for which it asks the kernel; it is what the next
-  // TryAcquire takes.
+  // For a consumer that has waited long, or whose producer is gone: looks for what no commit tells of. True if TryAcquire has
+  // something to say now. The expected slot was overwritten, which a producer that waits for its consumers does only to one
+  // that it does not know; the reader has moved on then. Or this consumer was cut off while it read in place, and nothing of
+  // what it expected has changed since. For a member of a group: true if there is a slot that nobody holds who lives, for which
+  // it asks the kernel; it is what the next TryAcquire takes.
   bool LookBack();
 
   // The number of the slot that is read next (kNext), or the least that is (kLatest).
@@ -168,6 +169,7 @@ class RingReader {
     kInPlace,  // the producer waits for the cursor
     kPinned,   // the producer does not wait, and leaves pinned chunks alone
     kCopied,   // the producer does not wait, and the payload is small
+    kNone,     // it has found out that it is cut off
   };
 
   const SlotDescriptor* CellOf(uint64_t sequence) const {
@@ -202,7 +204,11 @@ class RingReader {
   void Settle();
   void TrySettle();
   // True if the producer gives it nothing any more: it was too slow, or its part was replaced.
-  bool IsCutOff(std::memory_order order) const { return record_->cut_off_state.load(order) >= state_; }
+  bool IsCutOff(std::memory_order order) const {
+    return access_ == Access::kNone || record_->cut_off_state.load(order) >= state_;
+  }
+  // For who reads in place, and so does not ask before each slot. True if it is cut off; it reads no slot any more then.
+  bool FindCutOff();
   // Reads `sequence` from `cell`, whose stamp said that it is there. kTimeout if it was overwritten
   // meanwhile.
   SlotResult Take(const SlotDescriptor* cell, uint64_t sequence, SlotView* slot);

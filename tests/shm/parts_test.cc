@@ -17,6 +17,7 @@
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
 #include "shm/part_plan.h"
+#include "shm/wait_set.h"
 #include "tests/support/child_process.h"
 #include "tests/support/every_policy.h"
 #include "tests/support/shm_folder.h"
@@ -158,6 +159,90 @@ TEST(PartsTest, AnEvictedConsumerIsToldSoAndWhatItHeldIsSaidNotToBeRight) {
   EXPECT_EQ(held.Release(), SlotResult::kOverrun);
   EXPECT_EQ(holder->Acquire(kPatience).result(), SlotResult::kCutOff);
 }
+
+// Reads in place, and so does not ask before each slot whether it is cut off: nothing of what it expects has changed since.
+class EvictedAtTheEndTest : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  static constexpr int kReadSlots = 3;
+
+  static std::unique_ptr<DataBlockProducer> Create() {
+    return shm::Create(Config(Policy::kSyncReader, GetParam()));
+  }
+  static void WriteWhatIsRead(DataBlockProducer& producer) {
+    for (int i = 0; i < kReadSlots; ++i) ASSERT_EQ(PutStamped(producer, kPatience), SlotResult::kOk);
+  }
+  static void Read(DataBlockConsumer& consumer) {
+    for (int i = 0; i < kReadSlots; ++i) ASSERT_TRUE(consumer.Acquire(kPatience));
+  }
+  // Leaves one slot unread, and writes none behind it.
+  static void Evict(DataBlockProducer& producer) {
+    ASSERT_EQ(PutStamped(producer, kPatience), SlotResult::kOk);
+    ASSERT_TRUE(producer.RenewParts({}, std::vector<uint32_t>{1}).ok());
+    producer.Acquire(kPatience).Abort();
+  }
+  static SlotResult EndOf(DataBlockConsumer& consumer) {
+    for (;;) {
+      const SlotResult result = consumer.Acquire(kPatience).result();
+      if (result != SlotResult::kOk) return result;
+    }
+  }
+};
+
+TEST_P(EvictedAtTheEndTest, ItIsToldSoAlsoWhenItsProducerHasClosed) {
+  auto producer = Create();
+  const auto consumer = Open(For(*producer, 1));
+  WriteWhatIsRead(*producer);
+  Read(*consumer);
+  Evict(*producer);
+  producer.reset();
+  EXPECT_EQ(EndOf(*consumer), SlotResult::kCutOff);
+  EXPECT_EQ(consumer->Acquire(absl::ZeroDuration()).result(), SlotResult::kCutOff);
+}
+
+TEST_P(EvictedAtTheEndTest, ItIsToldSoAlsoWhenItsProducerWasKilled) {
+  const SocketPair sockets;
+  ChildProcess child([&](const ChildProcess::Line& test) {
+    const auto producer = Create();
+    if (!SendSegment(sockets.first(), For(*producer, 1), "", kPatience).ok()) return 1;
+    test.Await();
+    WriteWhatIsRead(*producer);
+    test.Signal();
+    test.Await();
+    Evict(*producer);
+    test.Signal();
+    test.Await();
+    return 2;
+  });
+  const absl::StatusOr<ReceivedSegment> received = ReceiveSegment(sockets.second(), kPatience);
+  ASSERT_TRUE(received.ok()) << received.status();
+  const auto consumer = Open(received->descriptors);
+  child.line().Signal();
+  ASSERT_NE(child.line().Await(), 0);
+  Read(*consumer);
+  child.line().Signal();
+  ASSERT_NE(child.line().Await(), 0);
+  child.Kill();
+  EXPECT_EQ(EndOf(*consumer), SlotResult::kCutOff);
+}
+
+TEST_P(EvictedAtTheEndTest, ItsWaitSetTellsIt) {
+  auto producer = Create();
+  const auto consumer = Open(For(*producer, 1));
+  WriteWhatIsRead(*producer);
+  Read(*consumer);
+  WaitSet set;
+  ASSERT_TRUE(set.Add(*consumer, {.key = 1}).ok());
+  Evict(*producer);
+  producer.reset();
+  SlotResult result = SlotResult::kOk;
+  while (result == SlotResult::kOk) {
+    ASSERT_EQ(set.Wait(kPatience).outcome, WaitOutcome::kReady);
+    result = consumer->Acquire(absl::ZeroDuration()).result();
+  }
+  EXPECT_EQ(result, SlotResult::kCutOff);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, EvictedAtTheEndTest, ::testing::Values(uint64_t{64}, uint64_t{4096}));
 
 TEST(PartsTest, ABlockedAcquireGoesOnWhenAnotherThreadRenewsThePartThatHoldsItUp) {
   const auto producer = Create(Config());
