@@ -151,7 +151,7 @@ class DataBlockProducer::State {
     if (forked()) return;
     Require(!writer_.prepared(), "a WriteSlot outlives its DataBlockProducer");
     writer_.Close();
-    if (zone_.has_value()) zone_->WakeAll();
+    if (zone_.has_value()) zone_->WakeForTheEnd();
     // Locks first, then a look at who is left: of two that leave at once, the second sees that both are gone.
     PYLABHUB_CRASH_POINT("producer.end.closed");
     const Mapping data = std::move(segment_.data);

@@ -32,7 +32,7 @@ SlotResult WaitForZone(const OpenedSegment& segment, uint64_t after_version, con
     if (changed()) return SlotResult::kOk;
     if (went != SlotResult::kOk) return went;
     if (wait.expired()) return SlotResult::kTimeout;
-    // No edge of its own: the kernel compares the word with `seen` before it sleeps, and each write wakes.
+    // No edge of its own: the kernel compares the words before it sleeps, and each write and the end wake.
     if (wait.may_sleep()) zone.Sleep(seen, wait.SleepTime(/*first=*/false));
   }
 }

@@ -54,6 +54,7 @@ absl::Status NoZone(const ChannelConfig& config) {
 
 ZoneWriter::ZoneWriter(const DataSegment& segment)
     : header_(At<ZoneHeader>(segment.base, segment.geometry.zone_offset_bytes)),
+      closed_at_(&segment.header->wait.closed_at),
       copies_(segment.base + segment.geometry.zone_offset_bytes + sizeof(ZoneHeader)),
       zone_bytes_(segment.geometry.zone_bytes),
       copy_stride_bytes_(segment.geometry.zone_copy_stride_bytes()) {}
@@ -72,16 +73,20 @@ void ZoneWriter::Write(std::span<const std::byte> bytes) {
   // Release, edge A.
   header_->published.store(version_, std::memory_order_release);
   PYLABHUB_CRASH_POINT("zone.write.published");
-  WakeAll();
-}
-
-void ZoneWriter::WakeAll() {
   FutexWakeAll(LowHalf(header_->published));
   PYLABHUB_CRASH_POINT("zone.write.told");
 }
 
+void ZoneWriter::WakeForTheEnd() {
+  FutexWakeAll(LowHalf(*closed_at_));
+  // Who was not let sleep on both.
+  FutexWakeAll(LowHalf(header_->published));
+  PYLABHUB_CRASH_POINT("zone.end.told");
+}
+
 ZoneReader::ZoneReader(const DataView& view)
     : header_(At<ZoneHeader>(view.base, view.geometry.zone_offset_bytes)),
+      closed_at_(&view.header->wait.closed_at),
       copies_(view.base + view.geometry.zone_offset_bytes + sizeof(ZoneHeader)),
       zone_bytes_(view.geometry.zone_bytes),
       copy_stride_bytes_(view.geometry.zone_copy_stride_bytes()) {}
@@ -108,7 +113,10 @@ bool ZoneReader::TryCopy(uint64_t version, std::span<std::byte> target) const {
 }
 
 void ZoneReader::Sleep(uint64_t seen, absl::Duration timeout) const {
-  FutexWait(LowHalf(header_->published), static_cast<uint32_t>(seen), timeout);
+  const FutexWord words[] = {{LowHalf(header_->published), static_cast<uint32_t>(seen)},
+                             {LowHalf(*closed_at_), 0}};
+  if (FutexWaitAny(words, timeout) == FutexAny::kRefused)
+    FutexWait(words[0].word, words[0].expected, timeout);
 }
 
 }  // namespace pylabhub::shm

@@ -7,6 +7,9 @@
 //   3. store published = v    --------- A ------->     3. load begun: more than w + 1? read again
 //   4. wake who sleeps on published
 //
+// Who waits for a version sleeps on published and, so that the end is not slept over, on closed_at: the kernel compares both
+// words with what was seen before it lets anybody sleep.
+//
 // A: a consumer that sees published == v sees every byte of version v.
 // T: a consumer that has read a word of version w + 2 sees that it was begun. Version w + 1 lies in the other copy.
 //
@@ -43,13 +46,14 @@ class ZoneWriter {
   // Publishes `bytes`, and zeros up to the size of the zone, as the next version. At most zone_bytes of them. One system
   // call, whether or not anybody sleeps: it costs less than a word that says so, in a place that every consumer may write.
   void Write(std::span<const std::byte> bytes);
-  // Wakes everybody who waits for a version.
-  void WakeAll();
+  // Wakes everybody who waits for a version that will not come. After the channel was closed.
+  void WakeForTheEnd();
 
   uint64_t version() const { return version_; }
 
  private:
   ZoneHeader* header_;
+  const std::atomic<uint64_t>* closed_at_;
   std::byte* copies_;
   uint64_t zone_bytes_;
   uint64_t copy_stride_bytes_;
@@ -68,13 +72,16 @@ class ZoneReader {
   // nothing. None if the producer was faster each time: it has to write two versions while one is read.
   std::optional<uint64_t> Read(std::span<std::byte> target) const;
 
-  // Sleeps until a write, or for `timeout`, if the version is still `seen`. May return early.
+  // Sleeps until a write, the end of the channel, or for `timeout`; not at all if the version is not `seen` any more, or the
+  // channel is closed. May return early. Where the kernel lets nobody sleep on two words, an end that comes just now is slept
+  // over.
   void Sleep(uint64_t seen, absl::Duration timeout) const;
 
  private:
   bool TryCopy(uint64_t version, std::span<std::byte> target) const;
 
   const ZoneHeader* header_;
+  const std::atomic<uint64_t>* closed_at_;
   const std::byte* copies_;
   uint64_t zone_bytes_;
   uint64_t copy_stride_bytes_;

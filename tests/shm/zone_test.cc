@@ -18,9 +18,13 @@
 #include <thread>
 #include <vector>
 
+#include "shm/channel/channel_files.h"
+#include "shm/channel/named_segment.h"
 #include "shm/channel_directory.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
+#include "shm/os/futex.h"
+#include "shm/ring/zone.h"
 #include "shm/typed.h"
 #include "tests/support/child_process.h"
 #include "tests/support/every_policy.h"
@@ -332,6 +336,24 @@ TEST_F(ZoneTest, AWaitEndsWhenTheProducerCloses) {
   EXPECT_EQ(consumer->ReadZone(target).value(), 1u) << "the last version stays";
   EXPECT_THAT(target, Each(std::byte{9}));
   EXPECT_EQ(consumer->WaitForZone(0, absl::ZeroDuration()), SlotResult::kOk);
+}
+
+// By its slice it would hear of the end 10 ms later.
+TEST_F(ZoneTest, WhoLookedForTheEndAMomentBeforeItCameDoesNotSleepOverIt) {
+  const uint32_t words[2] = {};
+  const FutexWord both[] = {{words, 0}, {words + 1, 0}};
+  if (FutexWaitAny(both, absl::ZeroDuration()) == FutexAny::kRefused)
+    GTEST_SKIP() << "here nobody may sleep on two words";
+  auto producer = Create(Config(64));
+  const auto segment =
+      OpenNamedSegment(ChannelFiles(folder_.path(), "zone.test"), producer->segment_id(), Access::kReadOnly);
+  ASSERT_TRUE(segment.ok()) << segment.status();
+  const ZoneReader zone(segment->data_view);
+  const uint64_t seen = zone.version();
+  producer.reset();
+  const absl::Time start = absl::Now();
+  zone.Sleep(seen, kPatience);
+  EXPECT_LT(absl::Now() - start, kPatience / 2);
 }
 
 TEST_F(ZoneTest, AWaitEndsWhenTheProducerIsKilled) {
