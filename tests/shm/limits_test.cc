@@ -1,4 +1,5 @@
 // The largest and the smallest that there may be, on both sides of each limit, and what a channel costs.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -9,17 +10,23 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "shm/data_block_consumer.h"
 #include "shm/data_block_producer.h"
+#include "shm/part_plan.h"
 #include "shm/segment/layout.h"
 #include "tests/support/every_policy.h"
 #include "tests/support/shm_folder.h"
+#include "tests/support/smaps.h"
 #include "tests/support/stamped_slots.h"
 
 namespace pylabhub::shm {
 namespace {
 
+using ::pylabhub::testing::CountPages;
 using ::pylabhub::testing::IsStamped;
+using ::pylabhub::testing::PageCount;
 using ::pylabhub::testing::PutStamped;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -48,11 +55,14 @@ class LimitsTest : public ::testing::Test {
   uint64_t BytesUsed() const {
     uint64_t bytes = 0;
     for (const std::string& name : folder_.Files()) {
-      struct stat info = {};
-      EXPECT_EQ(stat((folder_.path() + "/" + name).c_str(), &info), 0);
-      bytes += static_cast<uint64_t>(info.st_blocks) * 512;
+      bytes += BytesOf(UniqueFd::Open(folder_.path() + "/" + name, O_RDONLY | O_CLOEXEC));
     }
     return bytes;
+  }
+  static uint64_t BytesOf(const UniqueFd& fd) {
+    struct stat info = {};
+    EXPECT_EQ(fstat(fd.get(), &info), 0);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
   }
 
   pylabhub::testing::ShmFolder folder_;
@@ -147,8 +157,42 @@ TEST_F(LimitsTest, ASlotOfOneByteCarriesIt) {
   }
 }
 
-// Its payload (capacity + 1 + declared pins chunks, which are whole pages from one page on; for small slots one for each),
-// 64 KiB, 256 bytes a slot, 512 bytes a consumer.
+// A channel of 12 MiB.
+TEST_F(LimitsTest, EveryPageOfAChannelIsThereFromTheStartAndInHugePagesWhereTheKernelGivesThem) {
+  const auto named = Create(Config(Policy::kPublishSubscribe, uint64_t{1} << 20, 3));
+  const auto sealed = DataBlockProducer::CreateSealed(named->config());
+  ASSERT_TRUE(sealed.ok()) << sealed.status();
+  uint64_t huge_bytes = UINT64_MAX;
+  for (const std::string& path : {folder_.path(), std::string("/memfd:pylabhub.limits.test.data")}) {
+    const PageCount count =
+        CountPages([&](const std::string& line) { return absl::StrContains(line, path); });
+    EXPECT_GE(count.mapped_bytes, uint64_t{12} << 20) << path;
+    EXPECT_EQ(count.resident_bytes, count.mapped_bytes) << path;
+    huge_bytes = std::min(huge_bytes, count.huge_bytes);
+  }
+  if (huge_bytes == 0)
+    GTEST_SKIP() << "this kernel gives no huge pages (Linux 6.1 does, unless it has none left)";
+  EXPECT_GE(huge_bytes, uint64_t{10} << 20);
+}
+
+// The payload of a channel (capacity + 1 + declared pins chunks, which are whole pages from one page on; for small slots one
+// for each), 64 KiB, 256 bytes a slot, 512 bytes a place.
+uint64_t MostBytes(const ChannelConfig& config, uint64_t places) {
+  const uint64_t chunk_bytes = config.slot_bytes < kPageBytes
+                                   ? config.slot_bytes
+                                   : (config.slot_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t chunks = config.slot_bytes <= kMaxInlineBytes ? config.capacity_slots
+                                                               : config.capacity_slots + 1 + config.max_pins;
+  return chunks * chunk_bytes + uint64_t{64} * 1024 + uint64_t{256} * config.capacity_slots +
+         uint64_t{512} * places;
+}
+
+std::string Described(const ChannelConfig& config) {
+  return absl::StrCat(NameOf(config.policy), ", slots of ", config.slot_bytes, " bytes, capacity ",
+                      config.capacity_slots, ", ", config.max_consumers, " consumers, ", config.max_pins,
+                      " pins");
+}
+
 TEST_F(LimitsTest, AChannelCostsItsPayloadAndLittleMore) {
   for (const Policy policy : pylabhub::testing::kEveryPolicy) {
     for (const uint64_t slot_bytes : {1, 64, 1000, 1024, 1025, 4095, 4096, 4097, 100'000}) {
@@ -159,15 +203,33 @@ TEST_F(LimitsTest, AChannelCostsItsPayloadAndLittleMore) {
           config.max_consumers = consumers;
           const auto producer = Create(config);
           ASSERT_NE(producer, nullptr);
-          const ChannelConfig& made = producer->config();
-          const uint64_t chunk_bytes =
-              slot_bytes < kPageBytes ? slot_bytes : (slot_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-          const uint64_t chunks = slot_bytes <= kMaxInlineBytes ? capacity : capacity + 1 + made.max_pins;
-          const uint64_t bound = chunks * chunk_bytes + uint64_t{64} * 1024 + uint64_t{256} * capacity +
-                                 uint64_t{512} * consumers;
-          EXPECT_LE(BytesUsed(), bound)
-              << NameOf(policy) << ", slots of " << slot_bytes << " bytes, capacity " << capacity << ", "
-              << consumers << " consumers, " << made.max_pins << " pins";
+          EXPECT_LE(BytesUsed(), MostBytes(producer->config(), consumers)) << Described(producer->config());
+        }
+      }
+    }
+  }
+}
+
+// Each part is memory of its own: whole pages, most of them Boost's. The bell is one page.
+TEST_F(LimitsTest, HandedOverItCostsAFewPagesMoreForEachPart) {
+  constexpr uint64_t kMostPartBytes = 6 * kPageBytes;
+  for (const Policy policy : pylabhub::testing::kEveryPolicy) {
+    for (const uint64_t slot_bytes : {64, 1025, 4096, 100'000}) {
+      for (const uint32_t capacity : {1u, 64u, 400u}) {
+        for (const uint32_t consumers : {1u, 64u}) {
+          if (policy == Policy::kSingleReader && consumers != 1) continue;
+          ChannelConfig config = Config(policy, slot_bytes, capacity);
+          config.max_consumers = consumers;
+          if (policy == Policy::kPipeline) config.groups = {"a", "b"};
+          const auto producer = DataBlockProducer::CreateSealed(config);
+          ASSERT_TRUE(producer.ok()) << producer.status();
+          const SegmentDescriptors& memory = *(*producer)->descriptors();
+          uint64_t bytes = BytesOf(memory.data) + BytesOf(memory.bell);
+          for (const UniqueFd& part : memory.parts) bytes += BytesOf(part);
+          const ChannelConfig& made = (*producer)->config();
+          const uint64_t places = CountPlaces(PlanParts(made));
+          EXPECT_LE(bytes, MostBytes(made, places) + kMostPartBytes * memory.parts.size() + kBellBytes)
+              << Described(made);
         }
       }
     }

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -17,33 +16,18 @@
 #include "shm/os/memfd.h"
 #include "tests/support/child_process.h"
 #include "tests/support/shm_folder.h"
+#include "tests/support/smaps.h"
 
 namespace pylabhub::shm {
 namespace {
 
 using ::pylabhub::testing::ChildProcess;
+using ::pylabhub::testing::PageCount;
 
-// What /proc/self/smaps says of the mapping at `base`: bytes in huge pages, and bytes that are there at all.
-struct PageCount {
-  uint64_t huge_bytes = 0;
-  uint64_t resident_bytes = 0;
-};
 PageCount CountPages(const std::byte* base) {
-  std::ifstream smaps("/proc/self/smaps");
   const std::string start = absl::StrCat(absl::Hex(reinterpret_cast<uintptr_t>(base)), "-");
-  PageCount count;
-  bool inside = false;
-  for (std::string line; std::getline(smaps, line);) {
-    const size_t colon = line.find(':');
-    const bool is_header = line.find('-') < line.find(' ');
-    if (is_header) inside = line.compare(0, start.size(), start) == 0;
-    if (!inside || is_header || colon == std::string::npos) continue;
-    const std::string name = line.substr(0, colon);
-    const uint64_t bytes = std::strtoull(line.c_str() + colon + 1, nullptr, 10) << 10;
-    if (name == "Rss") count.resident_bytes = bytes;
-    if (name == "ShmemPmdMapped") count.huge_bytes = bytes;
-  }
-  return count;
+  return pylabhub::testing::CountPages(
+      [&](const std::string& line) { return line.compare(0, start.size(), start) == 0; });
 }
 
 Mapping Reserve(size_t bytes) {
