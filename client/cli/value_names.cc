@@ -22,8 +22,9 @@ bool IsInteger(ScalarType type) {
 }
 
 absl::Status CheckNames(const EnumNames& names, const shm::ChannelConfig& config, const std::string& path) {
-  for (const auto& [name, values] : names) {
-    const std::vector<Field>& fields = config.schema.fields;
+  const std::vector<Field>& fields = config.schema.fields;
+  for (const auto& named : names) {
+    const std::string& name = named.first;
     const auto field =
         std::find_if(fields.begin(), fields.end(), [&](const Field& each) { return each.name == name; });
     if (field != fields.end() && IsInteger(field->type)) continue;
