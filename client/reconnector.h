@@ -2,7 +2,7 @@
 //
 // gRPC 1.51 reads and writes its sockets in the threads of those who wait for answers. While a broker is away calls fail at once,
 // so nobody waits, and what would connect again is looked at once in five seconds only, by gRPC's own timer: each look is one step
-// of a handshake that has several, and has two seconds. A process that has little to say would come back late, or never. So a
+// of a handshake that has several, and has ten seconds. A process that has little to say would come back late, or never. So a
 // thread waits here for the connection while there is none; while there is one it does nothing.
 //
 // Thread safety: thread-safe.

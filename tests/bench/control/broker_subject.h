@@ -1,11 +1,11 @@
 // pylabhub-broker, as it is shipped.
 #pragma once
 
-#include <atomic>
-#include <memory>
+#include <optional>
 #include <string>
 
-#include "proto/pylabhub/v1/broker.grpc.pb.h"
+#include "tests/bench/control/broker_client.h"
+#include "tests/bench/control/broker_process.h"
 #include "tests/bench/control/subject.h"
 
 namespace pylabhub::bench {
@@ -18,13 +18,15 @@ class BrokerSubject final : public DirectorySubject {
                 const std::string& state_folder, int channels);
 
   std::string name() const override;
-  const ServerProcess& server() const override { return server_; }
+  const ServerProcess& server() const override { return process_.server(); }
+  const std::string& target() const { return process_.target(); }
   absl::Status Lookup(uint64_t index) override;
   bool HasBatches() const override { return true; }
   absl::Status LookupBatch(uint64_t first, int count) override;
   bool CanPut() const override { return true; }
   // Registers a channel.
   absl::Status Put(const std::string& name) override;
+  std::optional<WatchedName> Watched() override;
 
   // Renews the leases of the `count` sessions from `first` on in one call.
   absl::Status Heartbeat(uint64_t first, int count);
@@ -32,12 +34,9 @@ class BrokerSubject final : public DirectorySubject {
   double bytes_for_channels() const { return bytes_for_channels_; }
 
  private:
-  absl::Status Register(const std::string& session_id, const std::string& name);
-
-  ServerProcess server_;
-  std::unique_ptr<v1::Broker::Stub> stub_;
+  BrokerProcess process_;
+  BrokerClient client_;
   double bytes_for_channels_ = 0;
-  std::atomic<uint32_t> segments_ = 0;
 };
 
 }  // namespace pylabhub::bench

@@ -16,8 +16,12 @@ tls::TlsFiles FilesOrDie(const tls::TlsPaths& paths) {
   std::exit(2);
 }
 
-std::shared_ptr<grpc::Channel> ConnectWithCertificates(const std::string& target, const std::string& folder) {
-  const tls::TlsFiles files = FilesOrDie(tls::ClientPathsIn(folder));
+std::shared_ptr<grpc::Channel> ConnectWithCertificates(const std::string& target, const std::string& folder,
+                                                       const std::string& identity) {
+  tls::TlsPaths paths = tls::ClientPathsIn(folder);
+  paths.certificate = folder + "/" + identity + ".pem";
+  paths.key = folder + "/" + identity + ".key";
+  const tls::TlsFiles files = FilesOrDie(paths);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(

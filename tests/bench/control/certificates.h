@@ -10,9 +10,10 @@
 
 namespace pylabhub::bench {
 
-// A connection of its own to `target`, with the client's certificate of the set in `folder`. Ends the program if the
+// A connection of its own to `target`, with the certificate `identity`.pem of the set in `folder`. Ends the program if the
 // certificates cannot be read.
-std::shared_ptr<grpc::Channel> ConnectWithCertificates(const std::string& target, const std::string& folder);
+std::shared_ptr<grpc::Channel> ConnectWithCertificates(const std::string& target, const std::string& folder,
+                                                       const std::string& identity = "client");
 
 // Reads one side's files; ends the program if they cannot be read.
 tls::TlsFiles FilesOrDie(const tls::TlsPaths& paths);

@@ -55,10 +55,10 @@ std::vector<std::string> CommandOf(const std::string& certificates_folder, const
 class EtcdSubject final : public DirectorySubject {
  public:
   EtcdSubject(const std::string& certificates_folder, const std::string& data_folder)
-      : port_(FreePort()),
+      : certificates_folder_(certificates_folder),
+        port_(FreePort()),
         server_(CommandOf(certificates_folder, data_folder, port_)),
-        stub_(etcdserverpb::KV::NewStub(
-            ConnectWithCertificates(absl::StrCat("127.0.0.1:", port_), certificates_folder))) {}
+        stub_(etcdserverpb::KV::NewStub(Connect())) {}
 
   absl::Status Fill(int names) {
     if (absl::Status status = Store(NameOf(0), ValueOf(0), /*wait_for_ready=*/true); !status.ok())
@@ -86,7 +86,24 @@ class EtcdSubject final : public DirectorySubject {
   bool CanPut() const override { return true; }
   absl::Status Put(const std::string& name) override { return Store(name, ValueOf(0)); }
 
+  std::optional<WatchedName> Watched() override {
+    etcdserverpb::WatchRequest request;
+    request.mutable_create_request()->set_key(kWatchedName);
+    return WatchedName{.connect = [this] { return Connect(); },
+                       .method = "/etcdserverpb.Watch/Watch",
+                       .request = request.SerializeAsString(),
+                       .publish =
+                           [this](const std::string& mark) {
+                             std::string value = ValueOf(0);
+                             return Store(kWatchedName, value.replace(0, mark.size(), mark));
+                           }};
+  }
+
  private:
+  std::shared_ptr<grpc::Channel> Connect() const {
+    return ConnectWithCertificates(absl::StrCat("127.0.0.1:", port_), certificates_folder_);
+  }
+
   absl::Status Store(const std::string& key, const std::string& value, bool wait_for_ready = false) {
     grpc::ClientContext context;
     context.set_wait_for_ready(wait_for_ready);
@@ -99,6 +116,7 @@ class EtcdSubject final : public DirectorySubject {
     return status.ok() ? absl::OkStatus() : absl::InternalError(status.error_message());
   }
 
+  const std::string certificates_folder_;
   const int port_;
   ServerProcess server_;
   std::unique_ptr<etcdserverpb::KV::Stub> stub_;

@@ -12,11 +12,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "tests/bench/control/time_calls.h"
 
 namespace pylabhub::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int kBatchNames = 64;
 constexpr int kWriters = 64;
@@ -26,26 +25,7 @@ constexpr int kSessionsInACall = 1000;
 constexpr int kHeartbeatCallsASecond = 10;
 constexpr size_t kSyncedBytes = 200;
 
-double NsSince(Clock::time_point begin) {
-  return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
-}
-
-Clock::time_point EndOf(const RoundSettings& settings) {
-  return Clock::now() +
-         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings.seconds));
-}
-
-// Calls `call` again and again until `end`; what each took, in ns.
-template <typename Call>
-absl::StatusOr<std::vector<double>> TimeCalls(Clock::time_point end, Call call) {
-  std::vector<double> times;
-  while (times.empty() || Clock::now() < end) {
-    const Clock::time_point begin = Clock::now();
-    if (absl::Status status = call(); !status.ok()) return status;
-    times.push_back(NsSince(begin));
-  }
-  return times;
-}
+Clock::time_point EndOf(const RoundSettings& settings) { return NowPlus(settings.seconds); }
 
 std::string WrittenName(uint64_t index) { return absl::StrCat("bench.written.", index % kWrittenNames); }
 

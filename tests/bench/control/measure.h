@@ -1,4 +1,4 @@
-// The benches of the control suite, each measuring one round of one subject.
+// The benches of single calls, each measuring one round of one subject.
 #pragma once
 
 #include <string>
@@ -6,15 +6,10 @@
 #include "absl/status/status.h"
 #include "tests/bench/control/broker_subject.h"
 #include "tests/bench/control/recorder.h"
+#include "tests/bench/control/round_settings.h"
 #include "tests/bench/control/subject.h"
 
 namespace pylabhub::bench {
-
-struct RoundSettings {
-  double seconds = 0.3;  // how long one subject is measured in one round
-  int names = 10'000;    // that every subject holds
-  int round = 0;
-};
 
 // One lookup after another: `discover.cold`, `.p99`, and `.cpu`, what the server spends on one.
 absl::Status MeasureLookups(DirectorySubject& subject, const RoundSettings& settings, Recorder& recorder);

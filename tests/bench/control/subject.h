@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "tests/bench/control/server_process.h"
+#include "tests/bench/control/watched_name.h"
 
 namespace pylabhub::bench {
 
@@ -32,6 +34,9 @@ class DirectorySubject {
   // Stores a name that is new, so that it survives the server's end.
   virtual bool CanPut() const { return false; }
   virtual absl::Status Put(const std::string& /*name*/) { return absl::UnimplementedError("no writes"); }
+
+  // Nothing if it cannot be watched. Uses the subject, which must live meanwhile.
+  virtual std::optional<WatchedName> Watched() { return std::nullopt; }
 };
 
 }  // namespace pylabhub::bench
