@@ -9,6 +9,7 @@
 #include "broker/steady_wait.h"
 #include "broker/store/history.h"
 #include "broker/store/records.h"
+#include "proto/names/close_reason_word.h"
 
 namespace pylabhub::broker {
 namespace {
@@ -29,24 +30,6 @@ absl::string_view NameOf(EventKind kind) {
       return "consumer_left";
     case EventKind::kSchemaChanged:
       return "schema_changed";
-  }
-  return "unknown";
-}
-
-absl::string_view NameOf(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::kNone:
-      return "";
-    case CloseReason::kDeregistered:
-      return "deregistered";
-    case CloseReason::kLeaseExpired:
-      return "lease_expired";
-    case CloseReason::kReplaced:
-      return "replaced";
-    case CloseReason::kClosedByAdmin:
-      return "closed_by_admin";
-    case CloseReason::kRevoked:
-      return "revoked";
   }
   return "unknown";
 }
@@ -74,7 +57,7 @@ LogRecord RecordOf(const Event& event) {
                                  {"revision", absl::StrCat(event.revision)},
                                  {"producer", event.channel.producer_identity}}};
   if (event.channel.close_reason != CloseReason::kNone) {
-    record.fields.emplace_back("reason", NameOf(event.channel.close_reason));
+    record.fields.emplace_back("reason", names::CloseReasonWord(event.channel.close_reason));
   }
   if (event.consumer != nullptr) {
     record.fields.emplace_back("consumer", event.consumer->identity);

@@ -1,6 +1,33 @@
 #include "broker/directory_metrics.h"
 
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+
 namespace pylabhub::broker {
+namespace {
+
+class TimedStore final : public Store {
+ public:
+  TimedStore(std::unique_ptr<Store> store, prometheus::Histogram& duration_seconds)
+      : store_(std::move(store)), duration_seconds_(duration_seconds) {}
+
+  absl::StatusOr<StoredRows> Load() override { return store_->Load(); }
+
+  absl::Status Commit(const std::vector<Row>& rows) override {
+    const absl::Time start_time = SteadyNow();
+    absl::Status status = store_->Commit(rows);
+    if (status.ok()) duration_seconds_.Observe(absl::ToDoubleSeconds(SteadyNow() - start_time));
+    return status;
+  }
+
+ private:
+  const std::unique_ptr<Store> store_;
+  prometheus::Histogram& duration_seconds_;
+};
+
+}  // namespace
 
 void ReadDirectory(Directory& directory, Metrics& metrics) {
   const auto of_registry = [&directory](auto number) {
@@ -32,6 +59,23 @@ void ReadDirectory(Directory& directory, Metrics& metrics) {
   metrics.ReadCounter(
       "pylabhub_broker_store_failed_commits_total", "Commits that failed; they are tried again.", {},
       [&directory] { return static_cast<double>(directory.commit().counts().failed_commits); });
+}
+
+void ReadFeed(const WatchFeed& feed, Metrics& metrics) {
+  metrics.ReadGauge("pylabhub_broker_watchers", "Streams of Watch that are open.", {},
+                    [&feed] { return static_cast<double>(feed.watcher_count()); });
+  metrics.ReadCounter("pylabhub_broker_watchers_cut_off_total",
+                      "Streams of Watch that were ended since their clients did not read in time.", {},
+                      [&feed] { return static_cast<double>(feed.cut_off_count()); });
+}
+
+std::unique_ptr<Store> TimeCommits(std::unique_ptr<Store> store, Metrics& metrics) {
+  // There from the beginning, also with no store.
+  prometheus::Histogram& duration_seconds = metrics.AddHistogram(
+      "pylabhub_broker_store_commit_duration_seconds",
+      "Time that the store took to make a group of changes durable.", {}, Metrics::LatencyBounds());
+  if (store == nullptr) return nullptr;
+  return std::make_unique<TimedStore>(std::move(store), duration_seconds);
 }
 
 }  // namespace pylabhub::broker

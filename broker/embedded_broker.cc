@@ -131,6 +131,11 @@ BrokerInfo InfoWith(const std::string& history_id) {
   return info;
 }
 
+DirectoryKeep WithTimedStore(DirectoryKeep keep, Metrics& metrics) {
+  keep.store = TimeCommits(std::move(keep.store), metrics);
+  return keep;
+}
+
 // Leaves descriptors for connections and files.
 DepositBudget WithinDescriptorLimit(DepositBudget budget) {
   rlimit limit = {};
@@ -167,7 +172,7 @@ class GrpcBroker final : public EmbeddedBroker {
               if (hand_over_desk_ != nullptr) hand_over_desk_->OnEvents(events);
               feed_.Publish(std::move(events));
             },
-            std::move(keep)),
+            WithTimedStore(std::move(keep), metrics_)),
         access_(options_.admins, metrics_),
         desk_(metrics_, options_.registry.limits, standing_, options_.log),
         schemas_(options_.registry.limits, directory_.commit(), opaque_records, options_.log),
@@ -192,6 +197,7 @@ class GrpcBroker final : public EmbeddedBroker {
             published_tls_,
             [this](absl::string_view pem, absl::string_view path) { return CheckForeignCall(pem, path); })) {
     ReadDirectory(directory_, metrics_);
+    ReadFeed(feed_, metrics_);
   }
 
   ~GrpcBroker() override { Stop(); }

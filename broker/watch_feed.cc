@@ -107,6 +107,11 @@ size_t WatchFeed::watcher_count() const {
   return places_.size();
 }
 
+uint64_t WatchFeed::cut_off_count() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return hub_.cut_off_count();
+}
+
 void WatchFeed::HandOut(const std::vector<WatcherId>& ready, size_t server) {
   if (ready.empty()) return;
   for (const WatcherId id : ready) ready_of_server_[places_.at(id).server].push_back(id);

@@ -74,6 +74,8 @@ class WatchFeed {
 
   const std::string& history_id() const { return hub_.history_id(); }
   size_t watcher_count() const;
+  // How many watchers were cut off, since they did not read in time.
+  uint64_t cut_off_count() const;
 
  private:
   struct Place {

@@ -135,6 +135,7 @@ void WatchHub::Tell(Watcher& watcher, const SharedEvent& event, std::vector<Watc
   watcher.queue.Push(event);
   if (IsTooSlow(watcher)) {
     watcher.cut_off_lag = watcher.queue.lag_events();
+    ++cut_off_count_;
     watcher.queue.Clear();
     // Whoever serves it is told in any case, also in the middle of a write.
     watcher.is_idle = true;

@@ -114,6 +114,8 @@ class WatchHub {
   uint64_t revision() const { return history_.revision(); }
   const std::string& history_id() const { return options_.history_id; }
   size_t size() const { return watchers_.size(); }
+  // How many watchers were cut off.
+  uint64_t cut_off_count() const { return cut_off_count_; }
 
   // REVISION_COMPACTED with what it comes with.
   absl::Status RefuseCompacted(const std::string& history_id, uint64_t after_revision,
@@ -145,6 +147,7 @@ class WatchHub {
   const WatchHubOptions options_;
   EventHistory history_;
   WatcherId last_id_ = 0;
+  uint64_t cut_off_count_ = 0;
   // Nodes, so that a Watcher stays where it is.
   std::map<WatcherId, Watcher> watchers_;
   // Those who name channels and use no wildcard, by channel; and all others.

@@ -212,6 +212,17 @@ absl::StatusOr<TicketScope> HandOverDesk::CheckTicket(const std::string& ticket,
   return tickets_.Check(ticket, purpose, peer.uid, options_.now());
 }
 
+absl::Status HandOverDesk::Admit(const std::string& ticket, TicketPurpose purpose,
+                                 const handover::PeerCredentials& peer, Audit& audit) {
+  absl::StatusOr<TicketScope> scope = CheckTicket(ticket, purpose, peer);
+  if (!scope.ok()) return scope.status();
+  audit.scope = *std::move(scope);
+  absl::StatusOr<Holding> holding = options_.find(audit.scope);
+  if (!holding.ok()) return holding.status();
+  audit.holding = *std::move(holding);
+  return absl::OkStatus();
+}
+
 HandOverDesk::Reply HandOverDesk::Answer(const v1::HandOverRequest& request,
                                          std::vector<handover::Descriptor> descriptors,
                                          const handover::PeerCredentials& peer, PendingDeposit& pending) {
@@ -300,15 +311,11 @@ absl::Status HandOverDesk::Finish(PendingDeposit pending, const handover::PeerCr
 
 absl::Status HandOverDesk::Inherit(const v1::InheritRequest& request, const handover::PeerCredentials& peer,
                                    Reply& reply, Audit& audit) {
-  const auto scope = CheckTicket(request.ticket(), TicketPurpose::kDeposit, peer);
-  if (!scope.ok()) return scope.status();
-  audit.scope = *scope;
-  absl::StatusOr<Holding> holding = options_.find(*scope);
-  if (!holding.ok()) return holding.status();
-  audit.holding = *std::move(holding);
+  absl::Status status = Admit(request.ticket(), TicketPurpose::kDeposit, peer, audit);
+  if (!status.ok()) return status;
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<DepositBook::Inherited> inherited =
-      deposits_.Inherit(scope->channel, request.skip(), kInheritedInPacket);
+      deposits_.Inherit(audit.scope.channel, request.skip(), kInheritedInPacket);
   if (!inherited.ok()) return inherited.status();
   audit.memory = absl::StrCat(inherited->memories.size(), " pieces");
   v1::Inherited& out = *reply.message.mutable_inherited();
@@ -323,15 +330,12 @@ absl::Status HandOverDesk::Inherit(const v1::InheritRequest& request, const hand
 
 absl::Status HandOverDesk::Collect(const v1::CollectRequest& request, const handover::PeerCredentials& peer,
                                    Reply& reply, Audit& audit) {
-  const auto scope = CheckTicket(request.ticket(), TicketPurpose::kCollect, peer);
-  if (!scope.ok()) return scope.status();
-  audit.scope = *scope;
-  absl::StatusOr<Holding> holding = options_.find(*scope);
-  if (!holding.ok()) return holding.status();
-  audit.holding = *std::move(holding);
+  absl::Status status = Admit(request.ticket(), TicketPurpose::kCollect, peer, audit);
+  if (!status.ok()) return status;
+  const TicketScope& scope = audit.scope;
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<DepositBook::Collected> collected =
-      deposits_.Collect(scope->channel, {scope->session_id, scope->consumer_id}, audit.holding.group,
+      deposits_.Collect(scope.channel, {scope.session_id, scope.consumer_id}, audit.holding.group,
                         request.onlooker(), audit.holding.channel.revision,
                         {.segment_id = request.segment_before(), .part = request.part_before()});
   if (!collected.ok()) return collected.status();

@@ -109,6 +109,9 @@ class HandOverDesk {
                        Audit& audit);
   absl::Status Collect(const v1::CollectRequest& request, const handover::PeerCredentials& peer, Reply& reply,
                        Audit& audit);
+  // What a ticket is for, and what its session holds by it: both into `audit`.
+  absl::Status Admit(const std::string& ticket, TicketPurpose purpose, const handover::PeerCredentials& peer,
+                     Audit& audit);
   absl::StatusOr<TicketScope> CheckTicket(const std::string& ticket, TicketPurpose purpose,
                                           const handover::PeerCredentials& peer);
   v1::HandOver HandOverFor(const TicketScope& scope);

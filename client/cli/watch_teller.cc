@@ -2,30 +2,13 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "proto/names/close_reason_word.h"
 #include "shm/segment_id.h"
 
 namespace pylabhub::cli {
 namespace {
 
 using nlohmann::ordered_json;
-
-const char* NameOf(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::kDeregistered:
-      return "deregistered";
-    case CloseReason::kLeaseExpired:
-      return "lease_expired";
-    case CloseReason::kReplaced:
-      return "replaced";
-    case CloseReason::kClosedByAdmin:
-      return "closed_by_admin";
-    case CloseReason::kRevoked:
-      return "revoked";
-    case CloseReason::kUnknown:
-      break;
-  }
-  return "unknown";
-}
 
 std::string Shown(const std::string& text) { return absl::Utf8SafeCHexEscape(text); }
 
@@ -74,7 +57,7 @@ std::optional<WatchNews> WatchTeller::Tell(const WatchEvent& event) {
 std::string TextOf(const WatchNews& news) {
   const Channel& channel = news.channel;
   std::string text = absl::StrCat(channel.spec.name, "  ", news.what);
-  if (news.what == "closing") return absl::StrCat(text, "  ", NameOf(channel.close_reason));
+  if (news.what == "closing") return absl::StrCat(text, "  ", names::CloseReasonWord(channel.close_reason));
   if (news.what == "closed") return text;
   return absl::StrCat(text, "  epoch ", channel.epoch, ", by ", Shown(channel.producer_identity),
                       " (process ", channel.spec.process.pid, " on ", Shown(channel.spec.process.host), "), ",
@@ -92,7 +75,7 @@ ordered_json ToJson(const WatchNews& news) {
                        {"producer_pid", channel.spec.process.pid},
                        {"host", channel.spec.process.host},
                        {"segment_id", shm::SegmentId{channel.spec.segment_id}.ToHex()}};
-  if (news.what == "closing") json["close_reason"] = NameOf(channel.close_reason);
+  if (news.what == "closing") json["close_reason"] = names::CloseReasonWord(channel.close_reason);
   return json;
 }
 

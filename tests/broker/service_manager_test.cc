@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <random>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -33,7 +34,8 @@ TEST(ServiceManagerTest, ASocketWithAPathIsToldEachState) {
 }
 
 TEST(ServiceManagerTest, ASocketInTheAbstractNamespaceIsToldToo) {
-  const std::string name = absl::StrCat("@pylabhub.notify.", getpid());
+  // At random: process numbers are counted anew in each sandbox, and this namespace is all sandboxes' together.
+  const std::string name = absl::StrCat("@pylabhub.notify.", absl::Hex(std::random_device{}()));
   const NotifySocket socket(name);
   ServiceManager(name, std::nullopt).Alive();
   EXPECT_EQ(socket.ReadNow(), "WATCHDOG=1");

@@ -278,6 +278,8 @@ TEST_F(MessengerWatchTest, ABrokerThatIsBusyWithTheStreamDoesNotHoldUpDestructio
 // Every call, by eight threads on one Messenger, while streams break, events are forgotten, and brokers restart.
 TEST_F(MessengerWatchTest, EightThreadsUseOneMessengerWhateverBecomesOfItsStream) {
   const uint64_t seed = testing::Seed();
+  // Outlives the Messenger, which may be telling a listener when that is removed.
+  std::atomic<int> told_count = 0;
   FakeBroker broker;
   const auto others = NewMessenger(broker);
   const auto messenger = NewMessenger(broker);
@@ -291,7 +293,7 @@ TEST_F(MessengerWatchTest, EightThreadsUseOneMessengerWhateverBecomesOfItsStream
     const std::string own = "own." + std::to_string(thread);
     for (int i = 0; i < 60; ++i) {
       const std::string other = "other." + std::to_string(random() % 5);
-      switch (random() % 8) {
+      switch (random() % 10) {
         case 0:
           (void)messenger->RegisterProducer(Spec(own)).get();
           break;
@@ -312,6 +314,16 @@ TEST_F(MessengerWatchTest, EightThreadsUseOneMessengerWhateverBecomesOfItsStream
           EXPECT_TRUE(messenger->Follow("own." + std::to_string(random() % 8) + "*").ok());
           (void)messenger->LastHeartbeat();
           break;
+        case 6:
+          messenger->Supersede(Spec(own));
+          break;
+        case 7: {
+          const auto listener = messenger->Listen([&](const MessengerEvent&) { ++told_count; });
+          messenger->AwaitDirectory(absl::Milliseconds(random() % 20));
+          (void)messenger->metrics();
+          messenger->StopListening(listener);
+          break;
+        }
         default:
           if (messenger->DiscoverProducer(other, absl::Milliseconds(random() % 20)).ok()) ++found_count;
       }
