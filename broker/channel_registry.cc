@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "broker/refusal.h"
 #include "broker/validate.h"
@@ -16,10 +15,6 @@ namespace {
 
 // Between a channel's Register and its session's first Heartbeat lies one round trip.
 constexpr absl::Duration kNotReadyRetryDelay = absl::Milliseconds(50);
-// Channels and consumers, so that a page is copied in a short time.
-constexpr size_t kMaxItemsPerSessionPage = 5'000;
-// Wanted or not.
-constexpr size_t kMaxChannelsPerPage = 2'000;
 constexpr absl::Duration kNotFoundRetryDelay = absl::Milliseconds(500);
 
 // What a channel counts for in its producer's account, until it is forgotten or taken over.
@@ -312,29 +307,6 @@ LossReason ChannelRegistry::WhyLost(const ChannelClaim& claim) {
   return claim.epoch != 0 && claim.epoch < record->epoch ? LossReason::kFenced : LossReason::kUnknownToBroker;
 }
 
-ChannelPage ChannelRegistry::List(const ListQuery& query, absl::Time now) {
-  Expire(now);
-  const auto& records = table_.records();
-  ChannelPage page;
-  size_t looked_at = 0;
-  auto next = query.after_name < query.name_prefix ? records.lower_bound(query.name_prefix)
-                                                   : records.upper_bound(query.after_name);
-  for (; next != records.end() && absl::StartsWith(next->first, query.name_prefix); ++next) {
-    page.has_more = looked_at == kMaxChannelsPerPage;
-    if (page.has_more) break;
-    ++looked_at;
-    const bool wanted = query.states.empty() || std::find(query.states.begin(), query.states.end(),
-                                                          next->second.state) != query.states.end();
-    if (wanted && (!query.may_see || query.may_see(next->first))) {
-      page.has_more = page.channels.size() == query.page_size;
-      if (page.has_more) break;
-      page.channels.push_back(ViewOf(next->second));
-    }
-    page.last_name = next->first;
-  }
-  return page;
-}
-
 absl::StatusOr<ChannelView> ChannelRegistry::CloseChannel(absl::string_view name, uint64_t epoch,
                                                           absl::Time now) {
   Expire(now);
@@ -380,38 +352,6 @@ std::vector<ChannelView> ChannelRegistry::HandedOverBy(absl::string_view session
   return channels;
 }
 
-SessionPage ChannelRegistry::ListSessions(const SessionQuery& query, absl::Time now) {
-  Expire(now);
-  SessionPage page;
-  size_t items = 0;
-  const auto& sessions = sessions_.by_number();
-  for (auto next = sessions.upper_bound(query.after_number); next != sessions.end(); ++next) {
-    const Session& session = *next->second;
-    if (!query.identity.empty() && session.identity != query.identity) continue;
-    page.has_more = page.sessions.size() == query.page_size || items > kMaxItemsPerSessionPage;
-    if (page.has_more) break;
-    page.sessions.push_back(ViewOf(session));
-    items += session.channels.size() + session.consumers.size();
-  }
-  return page;
-}
-
-SessionView ChannelRegistry::ViewOf(const Session& session) {
-  SessionView view = {.number = session.number,
-                      .id = session.id,
-                      .identity = session.identity,
-                      .peer_address = session.peer_address,
-                      .create_time = session.create_time,
-                      .renew_time = session.renew_time,
-                      .lease_expire_time = session.lease_expire_time,
-                      .channel_names = {session.channels.begin(), session.channels.end()}};
-  for (const auto& [channel_name, consumer_id] : session.consumers) {
-    const Record& record = *table_.Find(channel_name);
-    view.consumers.push_back(record.consumers.at({session.id, consumer_id}));
-  }
-  return view;
-}
-
 void ChannelRegistry::Expire(absl::Time now) {
   while (std::optional<Session> expired = sessions_.PopExpired(now)) {
     ++lapsed_session_count_;
@@ -428,59 +368,6 @@ void ChannelRegistry::EndSession(Session session, CloseReason close_reason, Leav
     EndConsumer(session, *table_.Find(channel_name), {session.id, consumer_id}, leave_reason, now);
   }
   for (const std::string& name : session.channels) table_.Close(*table_.Find(name), close_reason, now);
-}
-
-Revoked ChannelRegistry::RevokeSessions(absl::FunctionRef<bool(const SessionHolder&)> is_revoked,
-                                        absl::Time now) {
-  Expire(now);
-  std::vector<std::string> ids;
-  Revoked revoked;
-  for (const auto& [number, session] : sessions_.by_number()) {
-    if (!is_revoked({.identity = session->identity, .certificate_serial = session->certificate_serial}))
-      continue;
-    ids.push_back(session->id);
-    revoked.channels += session->channels.size();
-    revoked.consumers += session->consumers.size();
-  }
-  revoked.sessions = ids.size();
-  for (const std::string& id : ids) {
-    EndSession(sessions_.Remove(id), CloseReason::kRevoked, LeaveReason::kRevoked, now);
-  }
-  ForgetClosed(now);
-  return revoked;
-}
-
-Revoked ChannelRegistry::RevokeChannels(
-    absl::FunctionRef<bool(absl::string_view, absl::string_view)> is_revoked, absl::Time now) {
-  Expire(now);
-  Revoked revoked;
-  for (const auto& [name, kept] : table_.records()) {
-    if (kept.state == ChannelState::kClosing || !is_revoked(kept.producer_identity, name)) continue;
-    Record& record = *table_.Find(name);
-    sessions_.FindAnybodys(record.session_id)->channels.erase(name);
-    table_.Close(record, CloseReason::kRevoked, now);
-    ++revoked.channels;
-  }
-  return revoked;
-}
-
-Revoked ChannelRegistry::RevokeConsumers(
-    absl::FunctionRef<bool(absl::string_view, absl::string_view)> is_revoked, absl::Time now) {
-  Expire(now);
-  Revoked revoked;
-  for (const auto& [name, kept] : table_.records()) {
-    std::vector<ConsumerKey> keys;
-    for (const auto& [key, consumer] : kept.consumers) {
-      if (is_revoked(consumer.identity, name)) keys.push_back(key);
-    }
-    for (const ConsumerKey& key : keys) {
-      EndConsumer(*sessions_.FindAnybodys(key.session_id), *table_.Find(name), key, LeaveReason::kRevoked,
-                  now);
-    }
-    revoked.consumers += keys.size();
-  }
-  ForgetClosed(now);
-  return revoked;
 }
 
 absl::Time ChannelRegistry::NextExpiry() const {
