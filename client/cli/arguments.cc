@@ -1,6 +1,7 @@
 #include "client/cli/arguments.h"
 
 #include <map>
+#include <string>
 
 namespace pylabhub::cli {
 
@@ -46,7 +47,7 @@ CLI::Option* AddOutput(CLI::App& app, Output& output) {
   static const std::map<std::string, Output> kNames = {
       {"table", Output::kText}, {"text", Output::kText}, {"json", Output::kJson}};
   return app.add_option("--output", output, "table for people, json for programs (one object a line)")
-      ->transform(CLI::Transformer(kNames).description(""))
+      ->transform(OneOf(kNames))
       ->type_name("table|json")
       ->default_str("table");
 }

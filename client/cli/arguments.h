@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "absl/time/time.h"
@@ -21,10 +22,26 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& flag, absl::Duration&
 // "65536", "64KiB", "1MiB" (KB is read as KiB).
 CLI::Option* AddBytes(CLI::App& app, const std::string& flag, uint64_t& value, const std::string& help);
 
+// For transform(): takes the words, each of which stands for a value of an enum, and names them where another one is given.
+template <typename T>
+CLI::Validator OneOf(const std::map<std::string, T>& words) {
+  return CLI::Validator(
+      [words](std::string& text) {
+        if (const auto found = words.find(text); found != words.end()) {
+          text = std::to_string(static_cast<int>(found->second));
+          return std::string();
+        }
+        std::string known;
+        for (const auto& [word, value] : words) known += (known.empty() ? "" : ", ") + word;
+        return "'" + text + "' is none of " + known;
+      },
+      "");
+}
+
 // CHANNEL, required.
 CLI::Option* AddChannel(CLI::App& app, std::string& channel);
 
-// --directory (or PYLABHUB_DIRECTORY): where the host's channels are.
+// --directory (or PYLABHUB_DIRECTORY): where the host's channels are. It must be there.
 CLI::Option* AddDirectory(CLI::App& app, std::string& directory);
 
 enum class Output { kText, kJson };

@@ -8,6 +8,9 @@
 namespace pylabhub::cli {
 namespace {
 
+constexpr char kCertificatesMend[] =
+    "--certs is a folder with ca.pem, client.pem and client.key, which `pylabhub certs init` makes";
+
 void Tell(const MessengerEvent& event) {
   Note(absl::StrCat(event.channel.empty() ? "broker" : event.channel, ": ", NameOf(event.kind),
                     event.status.ok() ? "" : ": ", event.status.message()));
@@ -29,9 +32,8 @@ absl::StatusOr<BrokerLink> BrokerLink::Connect(const BrokerOption& option) {
   BrokerLink link;
   if (option.address.empty()) return link;
   if (option.certificates_folder.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--broker ", option.address,
-                                                   " needs --certs DIR, a folder with ca.pem, client.pem and "
-                                                   "client.key; `pylabhub certs init` makes one"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--broker ", option.address, " needs --certs DIR: ", kCertificatesMend));
   }
   ConnectOptions connect;
   connect.address = option.address;
@@ -41,6 +43,10 @@ absl::StatusOr<BrokerLink> BrokerLink::Connect(const BrokerOption& option) {
     Tell(event);
   };
   absl::StatusOr<std::unique_ptr<Messenger>> messenger = Messenger::Connect(connect);
+  // Nothing else can be missing yet.
+  if (absl::IsNotFound(messenger.status())) {
+    return absl::UnavailableError(absl::StrCat(messenger.status().message(), "; ", kCertificatesMend));
+  }
   if (!messenger.ok()) return messenger.status();
   link.messenger_ = *std::move(messenger);
   return link;

@@ -72,7 +72,7 @@ struct InitOptions {
 
 ExitCode Init(const InitOptions& options) {
   if (absl::Status status = tls::CreateCertificateSet(options.folder, options.set); !status.ok())
-    return Fail(status);
+    return absl::IsNotFound(status) ? Fail(kFailed, status.message()) : Fail(status);
   std::printf(
       "%s now holds:\n"
       "  ca.pem                  the authority's certificate; every host needs it\n"
@@ -98,10 +98,17 @@ void AddInit(CLI::App& certs, Action& chosen) {
   verb->callback([options, &chosen] { chosen = [options] { return Init(*options); }; });
 }
 
+// That a file of the folder is not there is no missing channel.
+ExitCode FailIn(const std::string& folder, const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return Fail(status);
+  return Fail(kFailed, absl::StrCat(status.message(), "; `pylabhub certs show ", folder,
+                                    "` says what it holds, `pylabhub certs init` makes an authority"));
+}
+
 // Says what lies in DIR/NAME.pem now.
 ExitCode TellLeaf(const std::string& folder, const std::string& name) {
   const auto pem = tls::ReadPublicFile(absl::StrCat(folder, "/", name, ".pem"));
-  if (!pem.ok()) return Fail(pem.status());
+  if (!pem.ok()) return FailIn(folder, pem.status());
   const auto leaf = tls::Summarize(*pem);
   if (!leaf.ok()) return Fail(leaf.status());
   std::printf("%s/%s.pem: identity %s, serial %s, good until %s\n", folder.c_str(), name.c_str(),
@@ -127,7 +134,7 @@ ExitCode Issue(const IssueOptions& options) {
       options.server ? tls::ServerSpec(options.server_names) : tls::ClientSpec(options.identity);
   spec.validity = tls::ValidFor(options.days * kDay);
   if (absl::Status status = tls::IssueInto(options.folder, options.name, spec); !status.ok())
-    return Fail(status);
+    return FailIn(options.folder, status);
   return TellLeaf(options.folder, options.name);
 }
 
@@ -156,7 +163,7 @@ struct RenewOptions {
 
 ExitCode Renew(const RenewOptions& options) {
   const absl::Status status = tls::RenewIn(options.folder, options.name, tls::ValidFor(options.days * kDay));
-  return status.ok() ? TellLeaf(options.folder, options.name) : Fail(status);
+  return status.ok() ? TellLeaf(options.folder, options.name) : FailIn(options.folder, status);
 }
 
 void AddRenew(CLI::App& certs, Action& chosen) {
@@ -187,7 +194,7 @@ ExitCode Revoke(const RevokeOptions& options) {
   if (!options.name.empty()) {
     const std::string path = absl::StrCat(options.folder, "/", options.name, ".pem");
     const auto pem = tls::ReadPublicFile(path);
-    if (!pem.ok()) return Fail(pem.status());
+    if (!pem.ok()) return FailIn(options.folder, pem.status());
     const auto certificate = tls::Summarize(*pem);
     if (!certificate.ok()) return Fail(kFailed, absl::StrCat(path, ": ", certificate.status().message()));
     serial = certificate->serial;
@@ -198,7 +205,7 @@ ExitCode Revoke(const RevokeOptions& options) {
     return serial.empty() ? list.AddIdentity(options.identity, revocation)
                           : list.AddSerial(serial, revocation);
   });
-  if (!changed.ok()) return Fail(changed.status());
+  if (!changed.ok()) return FailIn(options.folder, changed.status());
   const std::string subject = serial.empty() ? "identity " + options.identity : "serial " + serial;
   std::printf("%s: %s %s revoked\n", path.c_str(), subject.c_str(), *changed ? "is now" : "was already");
   return kDone;

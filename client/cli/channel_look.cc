@@ -10,6 +10,7 @@ namespace pylabhub::cli {
 namespace {
 
 constexpr absl::Duration kListTimeout = absl::Seconds(10);
+constexpr char kWhere[] = "; `pylabhub channels` lists those that there are";
 
 absl::StatusOr<shm::ChannelMetrics> MetricsOf(const Channel& entry, const std::string& directory) {
   if (entry.spec.memory != MemoryKind::kNamed) {
@@ -54,6 +55,9 @@ absl::StatusOr<ChannelLook> LookAt(const std::string& channel, const std::string
   if (absl::Status status = shm::ValidateChannelName(channel); !status.ok()) return status;
   if (messenger == nullptr) {
     ChannelLook look = LookByName(channel, directory);
+    if (absl::IsNotFound(look.memory)) {
+      return absl::NotFoundError(absl::StrCat("there is no channel '", channel, "' in ", directory, kWhere));
+    }
     if (!look.memory.ok()) return look.memory;
     return look;
   }
@@ -63,7 +67,7 @@ absl::StatusOr<ChannelLook> LookAt(const std::string& channel, const std::string
   for (Channel& entry : *entries) {
     if (entry.spec.name == channel) return LookAt(std::move(entry), directory);
   }
-  return absl::NotFoundError(absl::StrCat("the broker knows no channel '", channel, "'"));
+  return absl::NotFoundError(absl::StrCat("the broker knows no channel '", channel, "'", kWhere));
 }
 
 absl::StatusOr<std::vector<ChannelLook>> LookAtAll(const std::string& directory, Messenger* messenger) {

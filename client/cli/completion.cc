@@ -31,7 +31,7 @@ void AddCompletion(CLI::App& app, Action& chosen) {
       {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}};
   verb->add_option("SHELL", *shell, "Which shell")
       ->required()
-      ->transform(CLI::CheckedTransformer(shells).description(""))
+      ->transform(OneOf(shells))
       ->type_name("bash|zsh|fish");
   verb->callback([shell, &app, &chosen] {
     chosen = [shell, &app] {

@@ -53,6 +53,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // What is no verb is left over when one is missed.
+    if (const std::vector<std::string> words = app.remaining(); !words.empty()) {
+      return pylabhub::cli::Fail(pylabhub::cli::kBadUsage,
+                                 "there is no '" + words[0] + "'; `pylabhub --help` lists the verbs");
+    }
     // --help is an "error" of CLI11's with code 0.
     return app.exit(error) == 0 ? pylabhub::cli::kDone : pylabhub::cli::kBadUsage;
   }

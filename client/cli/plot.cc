@@ -154,7 +154,7 @@ ExitCode Plot(const PlotOptions& options) {
   consumer.order = shm::ReadOrder::kLatest;
   absl::StatusOr<ChannelConsumer> channel =
       ConnectChannel(options.channel, options.wait, broker->messenger(), consumer);
-  if (!channel.ok()) return Fail(channel.status());
+  if (!channel.ok()) return FailToAttach(channel.status());
   absl::StatusOr<FieldValue> field = FieldValue::Find(channel->block->schema(), options.field);
   if (!field.ok()) return Fail(field.status());
   WatchForInterrupts();

@@ -1,11 +1,7 @@
 #include "client/cli/profile.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -17,6 +13,7 @@
 #include "client/cli/print.h"
 #include "client/cli/profile_file.h"
 #include "client/cli/terminal.h"
+#include "client/cli/text_file.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -55,14 +52,10 @@ std::string Environment(const char* name) {
 // None if there is no such file.
 absl::StatusOr<std::vector<Profile>> ReadProfiles() {
   const std::string path = ProfilesPath();
-  std::ifstream file(path);
-  if (!file && errno == ENOENT) return std::vector<Profile>();
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot read ", path, ": ", std::strerror(errno), "; make it a file that you can read"));
-  }
-  return ParseProfiles(text, path, Environment("HOME"));
+  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  if (absl::IsNotFound(text.status())) return std::vector<Profile>();
+  if (!text.ok()) return text.status();
+  return ParseProfiles(*text, path, Environment("HOME"));
 }
 
 // An empty name stands for the default profile, which need not exist.

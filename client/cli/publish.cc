@@ -1,8 +1,5 @@
 #include "client/cli/publish.h"
 
-#include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,6 +15,7 @@
 #include "client/cli/payload_source.h"
 #include "client/cli/publisher.h"
 #include "client/cli/terminal.h"
+#include "client/cli/text_file.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -85,16 +83,8 @@ absl::Status CheckOptions(const PublishOptions& options) {
 
 absl::StatusOr<shm::Schema> SchemaFrom(const PublishOptions& options) {
   if (options.schema_file.empty()) return shm::Schema::Opaque();
-  std::ifstream file(options.schema_file);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot read ", options.schema_file, "; give a file with a schema's canonical text"));
-  }
-  absl::StatusOr<shm::Schema> schema = shm::ParseCanonicalText(text);
-  if (!schema.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(options.schema_file, ": ", schema.status().message()));
-  }
+  absl::StatusOr<shm::Schema> schema = ReadSchemaFile(options.schema_file);
+  if (!schema.ok()) return schema;
   if (schema->opaque() && options.format != InputFormat::kRaw) {
     return absl::InvalidArgumentError(absl::StrCat(
         options.schema_file, ": bytes without fields cannot be written as csv or json; say --format raw"));
@@ -159,7 +149,7 @@ void AddPublish(CLI::App& app, Action& chosen) {
   const std::map<std::string, InputFormat> formats = {
       {"raw", InputFormat::kRaw}, {"csv", InputFormat::kCsv}, {"json", InputFormat::kJson}};
   verb->add_option("--format", options->format, "What the input is: bytes, rows of text, or lines of JSON")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->transform(OneOf(formats))
       ->type_name("raw|csv|json")
       ->default_str("raw");
   verb->add_option("--schema", options->schema_file, "File with the canonical text of the channel's schema")
@@ -176,7 +166,7 @@ void AddPublish(CLI::App& app, Action& chosen) {
   verb->add_option("--policy", options->policy,
                    "Who gets which block: every consumer every block; one consumer only; or each group every "
                    "block, and in it one consumer")
-      ->transform(CLI::CheckedTransformer(PolicyNames()).description(""))
+      ->transform(OneOf(PolicyNames()))
       ->type_name("sync_reader|single_reader|pipeline")
       ->default_str(std::string(shm::NameOf(options->policy)));
   verb->add_option("--group", options->groups, "Declare a group of the pipeline; may be given up to 8 times")
@@ -192,7 +182,7 @@ void AddPublish(CLI::App& app, Action& chosen) {
           "--memory", options->memory,
           "How consumers come to the channel's memory: files in the folder, or from the broker's hands; "
           "automatic: from the broker if it does that")
-      ->transform(CLI::CheckedTransformer(memories).description(""))
+      ->transform(OneOf(memories))
       ->type_name("automatic|named|handed-over")
       ->default_str("automatic");
   verb->callback([options, slot_bytes, &chosen] {

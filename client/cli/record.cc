@@ -167,7 +167,7 @@ ExitCode Record(const RecordOptions& options) {
   std::vector<ChannelConsumer> channels;
   for (const std::string& name : options.channels) {
     absl::StatusOr<ChannelConsumer> channel = Connect(name, options, *broker);
-    if (!channel.ok()) return Fail(channel.status());
+    if (!channel.ok()) return FailToAttach(channel.status());
     channels.push_back(*std::move(channel));
   }
   absl::StatusOr<NamesByChannel> names = NamesOfValues(channels, options.enums_file, broker->messenger());
@@ -178,6 +178,9 @@ ExitCode Record(const RecordOptions& options) {
   recorder_options.enums = *std::move(names);
   absl::StatusOr<std::unique_ptr<recording::Recorder>> recorder =
       recording::Recorder::Create(std::move(channels), recorder_options);
+  if (absl::IsNotFound(recorder.status())) {
+    return Fail(kFailed, absl::StrCat(recorder.status().message(), "; make its folder first"));
+  }
   if (!recorder.ok()) return Fail(recorder.status());
   Progress progress;
   const absl::Status status = (*recorder)->Run([&](const RecordingReport& report) {

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -16,6 +14,7 @@
 #include "client/cli/enum_file.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/terminal.h"
+#include "client/cli/text_file.h"
 #include "shm/schema.h"
 
 namespace pylabhub::cli {
@@ -94,20 +93,6 @@ ExitCode Get(Messenger& messenger, const SchemaOptions& options) {
   return kDone;
 }
 
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file)
-    return absl::UnavailableError(absl::StrCat("cannot read ", path, "; give a file that can be read"));
-  if (absl::Status status = shm::ParseCanonicalText(text.str()).status(); !status.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is no canonical text of a schema, such as `pylabhub schema get` prints: ",
-                     std::string(status.message())));
-  }
-  return text.str();
-}
-
 absl::StatusOr<EnumNames> EnumsFor(const SchemaOptions& options) {
   if (options.enums_file.empty()) return EnumNames();
   const absl::StatusOr<NamesByChannel> enums = ReadEnums(options.enums_file);
@@ -121,12 +106,12 @@ absl::StatusOr<EnumNames> EnumsFor(const SchemaOptions& options) {
 }
 
 ExitCode Register(Messenger& messenger, const SchemaOptions& options) {
-  const absl::StatusOr<std::string> text = ReadText(options.file);
-  if (!text.ok()) return Fail(text.status());
+  const absl::StatusOr<shm::Schema> schema = ReadSchemaFile(options.file);
+  if (!schema.ok()) return Fail(schema.status());
   const absl::StatusOr<EnumNames> enum_names = EnumsFor(options);
   if (!enum_names.ok()) return Fail(enum_names.status());
   const absl::StatusOr<SchemaVersion> version =
-      messenger.RegisterSchema(options.name, *text, *enum_names, kTimeout);
+      messenger.RegisterSchema(options.name, shm::CanonicalText(*schema), *enum_names, kTimeout);
   if (!version.ok()) return Fail(version.status());
   if (options.output == Output::kJson) {
     Print(ToJson(*version));
@@ -145,10 +130,10 @@ ordered_json ToJson(const SchemaDifference& difference) {
 }
 
 ExitCode Check(Messenger& messenger, const SchemaOptions& options) {
-  const absl::StatusOr<std::string> text = ReadText(options.file);
-  if (!text.ok()) return Fail(text.status());
+  const absl::StatusOr<shm::Schema> schema = ReadSchemaFile(options.file);
+  if (!schema.ok()) return Fail(schema.status());
   const absl::StatusOr<SchemaComparison> comparison =
-      messenger.CheckSchema(options.name, options.version, *text, kTimeout);
+      messenger.CheckSchema(options.name, options.version, shm::CanonicalText(*schema), kTimeout);
   if (!comparison.ok()) return Fail(comparison.status());
   if (options.output == Output::kJson) {
     ordered_json differences = ordered_json::array();

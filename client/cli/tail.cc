@@ -235,12 +235,7 @@ ExitCode RunTail(const TailOptions& options) {
   if (!broker.ok()) return Fail(broker.status());
   // Until it is connected there is nothing to undo, and Ctrl-C simply ends the process.
   absl::StatusOr<ChannelConsumer> channel = Connect(options, *broker);
-  if (absl::IsNotFound(channel.status())) {
-    return Fail(kNotFound,
-                absl::StrCat(channel.status().message(),
-                             "; `pylabhub channels` lists those that there are, --wait 10s waits for it"));
-  }
-  if (!channel.ok()) return Fail(channel.status());
+  if (!channel.ok()) return FailToAttach(channel.status());
   const absl::StatusOr<shm::Schema> shown = SchemaOf(channel->block->schema(), options.fields);
   if (!shown.ok()) return Fail(shown.status());
   WatchForInterrupts();

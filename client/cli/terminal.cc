@@ -60,6 +60,13 @@ ExitCode Fail(ExitCode code, absl::string_view message) {
 
 ExitCode Fail(const absl::Status& status) { return Fail(CodeOf(status), status.message()); }
 
+ExitCode FailToAttach(const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return Fail(status);
+  return Fail(kNotFound,
+              absl::StrCat(status.message(),
+                           "; `pylabhub channels` lists those that there are, --wait 10s waits for it"));
+}
+
 void Note(absl::string_view message) {
   Say(absl::StrCat(Paint(STDERR_FILENO, Colour::kDim, "pylabhub:"), " ", message));
 }

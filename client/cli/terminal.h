@@ -25,6 +25,9 @@ ExitCode Fail(ExitCode code, absl::string_view message);
 // kTimedOut for kDeadlineExceeded, else kFailed.
 ExitCode Fail(const absl::Status& status);
 
+// The same for a channel that could not be attached to: of one that is not there it says how to find it, or wait for it.
+ExitCode FailToAttach(const absl::Status& status);
+
 // Writes "pylabhub: MESSAGE" to standard error.
 void Note(absl::string_view message);
 

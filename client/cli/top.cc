@@ -180,7 +180,7 @@ void AddTop(CLI::App& app, Action& chosen) {
   for (const char letter : {'n', 's', 'b', 'l', 'm', 'c'})
     keys.emplace(NameOf(*SortKeyOf(letter)), *SortKeyOf(letter));
   verb->add_option("--sort", options->sort, "What comes first: the largest of this")
-      ->transform(CLI::CheckedTransformer(keys).description(""))
+      ->transform(OneOf(keys))
       ->type_name("name|slots|bytes|lag|missed|consumers")
       ->default_str("name");
   AddDuration(*verb, "--every", options->every, "How often to look");

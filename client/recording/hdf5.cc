@@ -16,6 +16,16 @@ herr_t KeepInnermost(unsigned depth, const H5E_error2_t* error, void* message) {
   return 0;
 }
 
+// "unable to open file: name = 'a', errno = 2, error message = 'No such file or directory', flags = 40" has one part that is for
+// people.
+std::string InWords(const std::string& message) {
+  constexpr absl::string_view kBegin = "error message = '";
+  const size_t begin = message.find(kBegin.data());
+  if (begin == std::string::npos) return message.empty() ? "failed" : message;
+  const std::string words = message.substr(begin + kBegin.size());
+  return words.substr(0, words.find('\''));
+}
+
 absl::StatusCode CodeOf(absl::string_view message) {
   if (absl::StrContains(message, "No space left on device")) return absl::StatusCode::kResourceExhausted;
   if (absl::StrContains(message, "Permission denied")) return absl::StatusCode::kPermissionDenied;
@@ -47,7 +57,7 @@ absl::Status Hdf5Error(absl::string_view doing) {
   std::string message;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, KeepInnermost, &message);
   H5Eclear2(H5E_DEFAULT);
-  return {CodeOf(message), absl::StrCat(doing, ": ", message.empty() ? "failed" : message)};
+  return {CodeOf(message), absl::StrCat(doing, ": ", InWords(message))};
 }
 
 absl::StatusOr<Hid> Own(hid_t id, absl::string_view doing) {

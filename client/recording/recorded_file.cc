@@ -240,6 +240,10 @@ absl::StatusOr<RecordedFile> RecordedFile::Open(const std::string& path) {
   if (!file.ok() && !absl::IsNotFound(file.status())) {
     file = Own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), absl::StrCat("opening ", path));
   }
+  if (!file.ok() && H5Fis_hdf5(path.c_str()) == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is no HDF5 file; a recording is what `pylabhub record` writes"));
+  }
   if (!file.ok()) return file.status();
   opened.file_ = *std::move(file);
   const absl::StatusOr<uint64_t> version = ReadNumber(opened.file_, kFormatAttribute);

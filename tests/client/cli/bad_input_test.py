@@ -31,7 +31,23 @@ TABLE = [
     (["tail", "c", "--raw", "--output", "json"], 2, "--raw"),
     (["tail", "c", "--output", "xml"], 2, "xml"),
     (["tail", "c", "--timeout", "-1s"], 2, "-1s"),
+    (["tail", "absent"], 3, "`pylabhub channels`"),
+    (["plot", "absent", "x"], 3, "`pylabhub channels`"),
+    (["record", "/no/such/run.h5", "absent"], 3, "`pylabhub channels`"),
+    (["describe", "absent"], 3, "there is no channel 'absent' in "),
+    (["stats", "absent"], 3, "`pylabhub channels` lists"),
+    (["describe", "c", "--broker", "localhost:1", "--certs", "/no/such"], 1, "`pylabhub certs init`"),
+    (["describe", "c", "--broker", "localhost:1"], 2, "--certs"),
+    (["describe", "c", "--broker", "localhost", "--certs", "/"], 2, "host:port"),
+    (["publish", "c", "--schema", "/"], 1, "cannot read /: Is a directory"),
+    (["publish", "c", "--schema", "/etc/hostname"], 2, "/etc/hostname is no canonical text"),
+    (["publish", "c", "--format", "xml"], 2, "'xml' is none of csv, json, raw"),
+    (["top", "--sort", "age"], 2, "'age' is none of bytes, consumers, lag"),
+    (["replay", "/no/such/run.h5"], 3, "opening /no/such/run.h5: No such file or directory"),
+    (["replay", "/"], 1, "opening /: Is a directory"),
+    (["replay", "/etc/hostname"], 1, "/etc/hostname is no HDF5 file"),
     (["channels", "extra"], 2, "extra"),
+    (["chanels"], 2, "there is no 'chanels'"),
 ]
 
 
@@ -80,6 +96,20 @@ class BadInputTest(ToolTest):
 
 
 class CertsTest(ToolTest):
+    def test_a_folder_that_is_no_authority_is_told_with_the_mend(self):
+        for arguments in (["issue", "/no/such", "--name", "x", "--identity", "x"], ["renew", "/no/such", "--name", "x"],
+                          ["revoke", "/no/such", "--name", "x"]):
+            code, _, errors = self.run_tool("certs", *arguments)
+            self.assertEqual(code, 1, errors)
+            self.assertIn("cannot read /no/such/", errors)
+            self.assertIn("`pylabhub certs init`", errors)
+
+    def test_a_folder_of_profiles_in_place_of_their_file_is_told(self):
+        os.makedirs(os.path.join(self.config, "pylabhub", "profiles"))
+        code, _, errors = self.run_tool("profile", "list")
+        self.assertEqual(code, 1)
+        self.assertIn("Is a directory", errors)
+
     def test_init_makes_a_set_that_only_its_owner_reads(self):
         with tempfile.TemporaryDirectory() as parent:
             folder = os.path.join(parent, "certs")

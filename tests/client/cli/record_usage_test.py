@@ -25,6 +25,13 @@ class UsageTest(RecordTest):
             self.assertEqual(file.read(), "precious")
         publisher.close()
 
+    def test_a_folder_that_is_not_there_is_told(self):
+        publisher = Publisher(self, "lab.samples")
+        code, _, errors = self.run_tool("record", os.path.join(self.folder, "none", "run.h5"), "lab.samples")
+        self.assertEqual(code, 1)
+        self.assertIn("none/run.h5: No such file or directory; make its folder first", errors)
+        publisher.close()
+
     def test_a_channel_that_is_not_there_is_told(self):
         code, _, errors = self.run_tool("record", self.file, "nowhere")
         self.assertEqual(code, 3)
