@@ -7,14 +7,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/cli/broker_option.h"
 #include "client/cli/channel_look.h"
+#include "client/cli/channel_rows.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/metrics_json.h"
 #include "client/cli/print.h"
-#include "client/cli/quantity.h"
 #include "client/cli/rates.h"
 #include "client/cli/terminal.h"
 
@@ -52,31 +51,9 @@ absl::StatusOr<Sample> TakeSample(const std::string& channel, const StatsOptions
   return Sample{.clock = MonotonicClock(), .metrics = std::move(look->metrics)};
 }
 
-Table EmptyTable() {
-  return Table({{"CHANNEL"},
-                {"PRODUCER"},
-                {"SLOTS", Align::kRight},
-                {"SLOTS/S", Align::kRight},
-                {"BYTES/S", Align::kRight},
-                {"CONSUMERS", Align::kRight},
-                {"LAG", Align::kRight},
-                {"MISSED", Align::kRight},
-                {"MISSED/S", Align::kRight},
-                {"BLOCKED", Align::kRight}});
-}
-
-void AddRow(const std::string& channel, const Sample& sample, const Rates& rates, Table& table) {
-  const shm::ChannelMetrics& metrics = sample.metrics;
-  table.AddRow({channel, NameOf(metrics.producer_state), absl::StrCat(metrics.producer.committed_slots),
-                RateText(rates.slots_per_second), ByteRateText(rates.bytes_per_second),
-                absl::StrCat(CountAlive(metrics)), absl::StrCat(LargestLag(metrics)),
-                absl::StrCat(MissedSlots(metrics)), RateText(rates.missed_slots_per_second),
-                absl::StrFormat("%.0f%%", 100 * rates.blocked_fraction)});
-}
-
 // Looks at every channel, tells what became of each since the last look, and remembers it.
 absl::Status Tell(const StatsOptions& options, Messenger* messenger, std::map<std::string, Sample>& last) {
-  Table table = EmptyTable();
+  std::vector<ChannelRow> rows;
   for (const std::string& channel : options.channels) {
     absl::StatusOr<Sample> sample = TakeSample(channel, options, messenger);
     if (!sample.ok()) return sample.status();
@@ -84,11 +61,11 @@ absl::Status Tell(const StatsOptions& options, Messenger* messenger, std::map<st
     if (options.output == Output::kJson) {
       PrintObject(StatsOf(channel, *sample, rates));
     } else {
-      AddRow(channel, *sample, rates, table);
+      rows.push_back(RowOf(channel, sample->metrics, rates));
     }
     last[channel] = *std::move(sample);
   }
-  if (!table.empty()) PrintTable(table);
+  if (!rows.empty()) PrintTable(RowsTable(rows));
   return absl::OkStatus();
 }
 

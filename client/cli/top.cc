@@ -9,13 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/broker_option.h"
 #include "client/cli/channel_look.h"
+#include "client/cli/channel_rows.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/metrics_json.h"
 #include "client/cli/print.h"
 #include "client/cli/screen.h"
 #include "client/cli/terminal.h"
-#include "client/cli/top_rows.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -51,7 +51,7 @@ class Monitor {
       : directory_(std::move(directory)), messenger_(messenger) {}
 
   struct Round {
-    std::vector<TopRow> rows;
+    std::vector<ChannelRow> rows;
     std::vector<nlohmann::ordered_json> objects;
   };
 
@@ -80,8 +80,8 @@ class Monitor {
   }
 
  private:
-  static TopRow WithoutCounters(const ChannelLook& look) {
-    TopRow row{
+  static ChannelRow WithoutCounters(const ChannelLook& look) {
+    ChannelRow row{
         .channel = look.channel, .producer = "unknown", .no_counters = std::string(look.memory.message())};
     if (look.entry) {
       row.producer = NameOf(look.entry->state);
@@ -89,19 +89,6 @@ class Monitor {
       row.consumers = look.entry->consumer_count;
     }
     return row;
-  }
-
-  static TopRow RowOf(const std::string& channel, const shm::ChannelMetrics& metrics, const Rates& rates) {
-    return {.channel = channel,
-            .producer = NameOf(metrics.producer_state),
-            .pid = metrics.producer_pid,
-            .consumers = CountAlive(metrics),
-            .slots_per_second = rates.slots_per_second,
-            .bytes_per_second = rates.bytes_per_second,
-            .lag = LargestLag(metrics),
-            .missed_slots = MissedSlots(metrics),
-            .missed_slots_per_second = rates.missed_slots_per_second,
-            .blocked_fraction = rates.blocked_fraction};
   }
 
   std::string directory_;
@@ -119,8 +106,8 @@ ExitCode Batch(Monitor& monitor, const TopOptions& options) {
       for (const nlohmann::ordered_json& object : seen->objects) PrintObject(object);
     } else {
       Sort(options.sort, seen->rows);
-      PrintLine(TopSummary(seen->rows));
-      PrintTable(TopTable(seen->rows));
+      PrintLine(SummaryOf(seen->rows));
+      PrintTable(RowsTable(seen->rows));
       for (const std::string& line : WhyNoCounters(seen->rows)) PrintLine(line);
     }
     if (!Flush()) return kDone;
@@ -128,11 +115,11 @@ ExitCode Batch(Monitor& monitor, const TopOptions& options) {
   return kDone;
 }
 
-void Draw(Screen& screen, const std::vector<TopRow>& rows, SortKey sort) {
-  std::vector<std::string> lines = {absl::StrCat("pylabhub top: ", TopSummary(rows)),
+void Draw(Screen& screen, const std::vector<ChannelRow>& rows, SortKey sort) {
+  std::vector<std::string> lines = {absl::StrCat("pylabhub top: ", SummaryOf(rows)),
                                     absl::StrCat("sorted by ", NameOf(sort), "; n s b l m c sort, q ends")};
   const size_t titles = lines.size();
-  for (std::string& line : TopTable(rows).Lines()) lines.push_back(std::move(line));
+  for (std::string& line : RowsTable(rows).Lines()) lines.push_back(std::move(line));
   for (std::string& line : WhyNoCounters(rows)) lines.push_back(std::move(line));
   screen.Show(lines, titles);
 }

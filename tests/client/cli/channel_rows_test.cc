@@ -1,11 +1,11 @@
-#include "client/cli/top_rows.h"
+#include "client/cli/channel_rows.h"
 
 #include <gtest/gtest.h>
 
 namespace pylabhub::cli {
 namespace {
 
-std::vector<TopRow> Rows() {
+std::vector<ChannelRow> Rows() {
   return {{.channel = "b",
            .producer = "alive",
            .pid = 2,
@@ -27,14 +27,14 @@ std::vector<TopRow> Rows() {
 }
 
 std::string Names(SortKey key) {
-  std::vector<TopRow> rows = Rows();
+  std::vector<ChannelRow> rows = Rows();
   Sort(key, rows);
   std::string names;
-  for (const TopRow& row : rows) names += row.channel;
+  for (const ChannelRow& row : rows) names += row.channel;
   return names;
 }
 
-TEST(TopRowsTest, TheLargestComesFirstAndEqualOnesByName) {
+TEST(ChannelRowsTest, TheLargestComesFirstAndEqualOnesByName) {
   EXPECT_EQ(Names(SortKey::kName), "abc");
   EXPECT_EQ(Names(SortKey::kSlots), "abc");
   EXPECT_EQ(Names(SortKey::kBytes), "bac");
@@ -43,22 +43,22 @@ TEST(TopRowsTest, TheLargestComesFirstAndEqualOnesByName) {
   EXPECT_EQ(Names(SortKey::kConsumers), "cab");
 }
 
-TEST(TopRowsTest, TheFirstLetterOfEachNameIsItsKey) {
+TEST(ChannelRowsTest, TheFirstLetterOfEachNameIsItsKey) {
   EXPECT_EQ(SortKeyOf('l'), SortKey::kLag);
   EXPECT_EQ(SortKeyOf('c'), SortKey::kConsumers);
   EXPECT_EQ(SortKeyOf('q'), std::nullopt);
   EXPECT_EQ(SortKeyOf('\0'), std::nullopt);
 }
 
-TEST(TopRowsTest, WhatIsNotKnownIsNotShownAsZero) {
-  const std::vector<std::string> lines = TopTable(Rows()).Lines();
+TEST(ChannelRowsTest, WhatIsNotKnownIsNotShownAsZero) {
+  const std::vector<std::string> lines = RowsTable(Rows()).Lines();
   ASSERT_EQ(lines.size(), 4U);
   EXPECT_NE(lines[1].find("50%"), std::string::npos);
   EXPECT_NE(lines[3].find(" -  "), std::string::npos);
 }
 
-TEST(TopRowsTest, WhyThereAreNoCountersIsSaidOnceForAllThatHaveNone) {
-  std::vector<TopRow> rows = Rows();
+TEST(ChannelRowsTest, WhyThereAreNoCountersIsSaidOnceForAllThatHaveNone) {
+  std::vector<ChannelRow> rows = Rows();
   EXPECT_EQ(WhyNoCounters(rows), std::vector<std::string>{"-: c: it is far away"});
   rows.push_back({.channel = "d", .no_counters = "it has no name"});
   rows.push_back({.channel = "e", .no_counters = "it is far away"});
@@ -66,9 +66,9 @@ TEST(TopRowsTest, WhyThereAreNoCountersIsSaidOnceForAllThatHaveNone) {
             (std::vector<std::string>{"-: d: it has no name", "-: c, e: it is far away"}));
 }
 
-TEST(TopRowsTest, TheSummaryIsTheSumOfAllChannels) {
-  EXPECT_EQ(TopSummary(Rows()), "3 channels, 20.0 slots/s, 5.00 MB/s, missed 2.00/s");
-  EXPECT_EQ(TopSummary({{.channel = "a"}}), "1 channel, 0 slots/s, 0 B/s, missed 0/s");
+TEST(ChannelRowsTest, TheSummaryIsTheSumOfAllChannels) {
+  EXPECT_EQ(SummaryOf(Rows()), "3 channels, 20.0 slots/s, 5.00 MB/s, missed 2.00/s");
+  EXPECT_EQ(SummaryOf({{.channel = "a"}}), "1 channel, 0 slots/s, 0 B/s, missed 0/s");
 }
 
 }  // namespace

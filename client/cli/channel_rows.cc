@@ -1,4 +1,4 @@
-#include "client/cli/top_rows.h"
+#include "client/cli/channel_rows.h"
 
 #include <algorithm>
 #include <array>
@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/metrics_json.h"
 #include "client/cli/quantity.h"
 
 namespace pylabhub::cli {
@@ -16,7 +17,7 @@ namespace {
 constexpr std::array kKeys = {SortKey::kName, SortKey::kSlots,  SortKey::kBytes,
                               SortKey::kLag,  SortKey::kMissed, SortKey::kConsumers};
 
-double SizeOf(SortKey key, const TopRow& row) {
+double SizeOf(SortKey key, const ChannelRow& row) {
   switch (key) {
     case SortKey::kName:
       return 0;
@@ -35,6 +36,20 @@ double SizeOf(SortKey key, const TopRow& row) {
 }
 
 }  // namespace
+
+ChannelRow RowOf(const std::string& channel, const shm::ChannelMetrics& metrics, const Rates& rates) {
+  return {.channel = channel,
+          .producer = NameOf(metrics.producer_state),
+          .pid = metrics.producer_pid,
+          .consumers = CountAlive(metrics),
+          .committed_slots = metrics.producer.committed_slots,
+          .slots_per_second = rates.slots_per_second,
+          .bytes_per_second = rates.bytes_per_second,
+          .lag = LargestLag(metrics),
+          .missed_slots = MissedSlots(metrics),
+          .missed_slots_per_second = rates.missed_slots_per_second,
+          .blocked_fraction = rates.blocked_fraction};
+}
 
 const char* NameOf(SortKey key) {
   switch (key) {
@@ -61,16 +76,17 @@ std::optional<SortKey> SortKeyOf(char letter) {
   return std::nullopt;
 }
 
-void Sort(SortKey key, std::vector<TopRow>& rows) {
-  std::sort(rows.begin(), rows.end(), [key](const TopRow& a, const TopRow& b) {
+void Sort(SortKey key, std::vector<ChannelRow>& rows) {
+  std::sort(rows.begin(), rows.end(), [key](const ChannelRow& a, const ChannelRow& b) {
     return std::tuple(-SizeOf(key, a), a.channel) < std::tuple(-SizeOf(key, b), b.channel);
   });
 }
 
-Table TopTable(const std::vector<TopRow>& rows) {
+Table RowsTable(const std::vector<ChannelRow>& rows) {
   Table table({{"CHANNEL"},
                {"PRODUCER"},
                {"PID", Align::kRight},
+               {"SLOTS", Align::kRight},
                {"SLOTS/S", Align::kRight},
                {"BYTES/S", Align::kRight},
                {"CONSUMERS", Align::kRight},
@@ -78,24 +94,24 @@ Table TopTable(const std::vector<TopRow>& rows) {
                {"MISSED", Align::kRight},
                {"MISSED/S", Align::kRight},
                {"BLOCKED", Align::kRight}});
-  for (const TopRow& row : rows) {
+  for (const ChannelRow& row : rows) {
+    const std::string pid = absl::StrCat(row.pid);
     const std::string consumers = absl::StrCat(row.consumers);
     if (!row.no_counters.empty()) {
-      table.AddRow(
-          {row.channel, row.producer, absl::StrCat(row.pid), "-", "-", consumers, "-", "-", "-", "-"});
+      table.AddRow({row.channel, row.producer, pid, "-", "-", "-", consumers, "-", "-", "-", "-"});
       continue;
     }
-    table.AddRow({row.channel, row.producer, absl::StrCat(row.pid), RateText(row.slots_per_second),
-                  ByteRateText(row.bytes_per_second), consumers, absl::StrCat(row.lag),
-                  absl::StrCat(row.missed_slots), RateText(row.missed_slots_per_second),
-                  absl::StrFormat("%.0f%%", 100 * row.blocked_fraction)});
+    table.AddRow(
+        {row.channel, row.producer, pid, absl::StrCat(row.committed_slots), RateText(row.slots_per_second),
+         ByteRateText(row.bytes_per_second), consumers, absl::StrCat(row.lag), absl::StrCat(row.missed_slots),
+         RateText(row.missed_slots_per_second), absl::StrFormat("%.0f%%", 100 * row.blocked_fraction)});
   }
   return table;
 }
 
-std::vector<std::string> WhyNoCounters(const std::vector<TopRow>& rows) {
+std::vector<std::string> WhyNoCounters(const std::vector<ChannelRow>& rows) {
   std::map<std::string, std::vector<std::string>> channels;
-  for (const TopRow& row : rows) {
+  for (const ChannelRow& row : rows) {
     if (!row.no_counters.empty()) channels[row.no_counters].push_back(row.channel);
   }
   std::vector<std::string> lines;
@@ -105,11 +121,11 @@ std::vector<std::string> WhyNoCounters(const std::vector<TopRow>& rows) {
   return lines;
 }
 
-std::string TopSummary(const std::vector<TopRow>& rows) {
+std::string SummaryOf(const std::vector<ChannelRow>& rows) {
   double slots = 0;
   double bytes = 0;
   double missed = 0;
-  for (const TopRow& row : rows) {
+  for (const ChannelRow& row : rows) {
     slots += row.slots_per_second;
     bytes += row.bytes_per_second;
     missed += row.missed_slots_per_second;
