@@ -291,21 +291,25 @@ TEST(MainTest, APolicyIsCheckedWithTheConfigurationFile) {
 }
 
 TEST(MainTest, SighupHasTheBrokerReadItsPolicyAnew) {
-  const TempFolder folder;
+  const TempFolder folder("/tmp");
   const auto write = [&](const std::string& principal) {
     std::ofstream(folder / "next") << "rules { name: 'a' principals: '" << principal
                                    << "' actions: DISCOVER channels: '*' }";
     std::filesystem::rename(folder / "next", folder / "policy");
   };
   write("somebody");
+  const testing::NotifySocket manager(folder / "notify");
+  setenv("NOTIFY_SOCKET", (folder / "notify").c_str(), 1);
   Program broker({kBroker, "--port=0", "--state-dir=" + folder.path(), "--policy=" + (folder / "policy")});
-  TargetOf(broker);
+  unsetenv("NOTIFY_SOCKET");
+  EXPECT_THAT(manager.Read(), ::testing::StartsWith("READY=1\n"));
   EXPECT_THAT(broker.errors(), HasSubstr("event=policy_loaded"));
   write("somebody else");
   broker.Signal(SIGHUP);
-  while (broker.errors().find("event=policy_loaded") == broker.errors().rfind("event=policy_loaded")) {
-    usleep(10'000);
-  }
+  EXPECT_THAT(manager.Read(), ::testing::StartsWith("RELOADING=1\n"));
+  EXPECT_THAT(manager.Read(), ::testing::StartsWith("READY=1\n"));
+  // It may have been read before the signal came: by then it was there.
+  EXPECT_NE(broker.errors().find("event=policy_loaded"), broker.errors().rfind("event=policy_loaded"));
   broker.Signal(SIGTERM);
   EXPECT_EQ(broker.Wait(), 0);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -38,34 +40,38 @@ class PolicyLog {
     return [this](const LogRecord& record) {
       std::string line = record.event;
       for (const auto& [key, value] : record.fields) absl::StrAppend(&line, " ", key, "=", value);
-      const std::lock_guard lock(mutex_);
-      lines_.push_back(std::move(line));
+      {
+        const std::lock_guard lock(mutex_);
+        lines_.push_back(std::move(line));
+      }
+      changed_.notify_all();
     };
   }
 
   // How many lines hold all of `parts`.
   int Count(const std::vector<std::string>& parts) const {
     const std::lock_guard lock(mutex_);
+    return CountNow(parts);
+  }
+
+  // Waits until `count` lines do; false if they do not come for half a minute.
+  bool Await(const std::vector<std::string>& parts, int count = 1) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return CountNow(parts) >= count; });
+  }
+
+ private:
+  int CountNow(const std::vector<std::string>& parts) const {
     return static_cast<int>(std::count_if(lines_.begin(), lines_.end(), [&](const std::string& line) {
       return std::all_of(parts.begin(), parts.end(),
                          [&](const std::string& part) { return line.find(part) != std::string::npos; });
     }));
   }
 
- private:
   mutable std::mutex mutex_;
+  std::condition_variable changed_;
   std::vector<std::string> lines_;
 };
-
-// Waits until `holds` does; false if it does not for half a minute.
-inline bool Eventually(const std::function<bool()>& holds) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(30);
-  while (!holds()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return true;
-}
 
 // One client: an identity, a session, one connection.
 class LabClient : public WireClient {
@@ -176,6 +182,14 @@ class PolicyLab {
     WritePolicy(rules);
     const absl::Status status = broker_->ReloadPolicy();
     EXPECT_TRUE(status.ok()) << status;
+  }
+
+  // Waits until the broker has read `count` good files since it was made, that with which it began among them, each of another
+  // text than the one before; the last of them stands then.
+  void AwaitPolicy(int count) {
+    EXPECT_TRUE(log_.Await({"policy_loaded"}, count));
+    // Whoever reads a file has not done before its policy stands, and one reads at a time.
+    EXPECT_TRUE(broker_->ReloadPolicy().ok());
   }
 
   std::shared_ptr<grpc::Channel> ConnectionOf(const std::string& identity, bool local = false) {

@@ -21,12 +21,11 @@ def channel_name(kind):
 
 
 def wait_until(condition, what):
-    """Looks until `condition()` is true; for what another process tells nobody of."""
+    """Looks until `condition()`, which asks another process, is true; for what that one tells nobody of."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain until {what}")
-        time.sleep(0.005)
 
 
 class Peer:
@@ -84,15 +83,15 @@ class Broker:
         subprocess.run(["client/cli/pylabhub", "certs", "init", self.certificates], check=True,
                        stdout=subprocess.DEVNULL)
         certificates = root / "certs"
-        port_file = root / "port"
         self.process = subprocess.Popen(
-            ["broker/pylabhub-broker", "--port", "0", "--port-file", port_file, "--ca", certificates / "ca.pem",
+            ["broker/pylabhub-broker", "--port", "0", "--ca", certificates / "ca.pem",
              "--server-cert", certificates / "server.pem", "--server-key", certificates / "server.key",
-             "--state-dir", root / "state"], stderr=subprocess.DEVNULL)
-        wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the broker listens")
-        self.address = f"localhost:{port_file.read_text().strip()}"
+             "--state-dir", root / "state"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # "listening on ADDRESS:PORT"
+        self.address = f"localhost:{self.process.stdout.readline().rsplit(':', 1)[1].strip()}"
 
     def close(self):
         self.process.terminate()
         self.process.wait(PATIENCE_S)
+        self.process.stdout.close()
         self.folder.cleanup()
