@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "client/steady_now.h"
 
 namespace pylabhub {
 namespace {
@@ -221,11 +221,11 @@ absl::Status ChannelHandle::State::AfterProducer(shm::SlotResult how, absl::Dura
 bool ChannelHandle::State::MayHaveMovedOn(shm::SlotResult how) {
   constexpr absl::Duration kGrace = absl::Seconds(2);
   if (!consumer_.is_handed_over() || how != shm::SlotResult::kProducerClosed) return false;
-  closed_since_ = std::min(closed_since_, absl::Now());
+  closed_since_ = std::min(closed_since_, SteadyNow());
   const absl::StatusOr<Channel> now = messenger_->DiscoverProducer(name_, absl::ZeroDuration());
   if (!now.ok()) return false;
   if (now->spec.segment_id == consumer_.block->segment_id().bytes)
-    return absl::Now() < closed_since_ + kGrace;
+    return SteadyNow() < closed_since_ + kGrace;
   return now->spec.process.pid == producer_pid_;
 }
 

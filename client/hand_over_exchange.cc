@@ -150,11 +150,11 @@ const absl::Status& StatusOf(const absl::StatusOr<Value>& outcome) {
 
 template <typename Exchange>
 auto Try(Exchange exchange, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = handover::SteadyNow() + timeout;
   absl::Duration wait = kFirstRetry;
   for (int tries = 1;; ++tries) {
     auto outcome = exchange(deadline);
-    if (tries == kTries || !IsWorthRetrying(StatusOf(outcome)) || absl::Now() + wait >= deadline) {
+    if (tries == kTries || !IsWorthRetrying(StatusOf(outcome)) || handover::SteadyNow() + wait >= deadline) {
       return outcome;
     }
     absl::SleepFor(wait);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/steady_now.h"
 
 namespace pylabhub {
 namespace {
@@ -14,12 +15,6 @@ namespace {
 constexpr absl::Duration kFirstRetry = absl::Milliseconds(50);
 constexpr absl::Duration kRetryLimit = absl::Seconds(2);
 constexpr absl::Duration kMinInterval = absl::Milliseconds(10);
-
-// Steady: a step of the wall clock must cost no lease. absl::Time serves as its type; its origin means
-// nothing.
-absl::Time SteadyNow() {
-  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
-}
 
 std::chrono::steady_clock::time_point ToSteady(absl::Time time) {
   // Far enough in the future to be never, and near enough not to overflow.

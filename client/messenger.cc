@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/backoff.h"
 #include "client/error_reason.h"
 #include "client/name_pattern.h"
 #include "client/process_info.h"
 #include "client/session_id.h"
+#include "client/steady_now.h"
 
 namespace pylabhub {
 namespace {
@@ -31,10 +31,6 @@ constexpr absl::Duration kLastAskTimeout = absl::Milliseconds(200);
 // Tickets are good for longer than this.
 constexpr absl::Duration kTicketIsFresh = absl::Seconds(2);
 constexpr absl::Duration kGiveUpTimeout = absl::Milliseconds(500);
-
-absl::Time SteadyNow() {
-  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
-}
 
 // The broker was not reached or did not answer: whether it carried the call out is not known.
 bool IsAmbiguous(const absl::Status& status) {
@@ -267,14 +263,14 @@ absl::Status Messenger::BringMemory(const ChannelSpec& channel, HandOver hand_ov
                                 "' left, and keeps them no place: ", inherited.status().message()));
     }
   }
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   if (absl::Status status = memory->Begin(std::move(predecessor)); !status.ok()) return status;
   {
     const std::lock_guard lock(memory_mutex_);
     memory_[channel.name] = memory;
   }
   // The ticket may have ended while much memory was made.
-  if (absl::Now() - start > kTicketIsFresh) {
+  if (SteadyNow() - start > kTicketIsFresh) {
     const absl::StatusOr<Grant> again =
         connection_->Register(session_id_, channel, /*force=*/false, options_.call_timeout);
     if (!again.ok()) return again.status();

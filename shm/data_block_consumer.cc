@@ -23,6 +23,7 @@
 #include "shm/channel/waitable.h"
 #include "shm/channel/zone_wait.h"
 #include "shm/os/crash_point.h"
+#include "shm/os/deadline.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/futex.h"
 #include "shm/ring/zone.h"
@@ -71,14 +72,14 @@ class DataBlockConsumer::State final : public Waitable {
 
   // Attaches to the current segment, waiting for it as long as the options say.
   absl::Status Open() {
-    const absl::Time deadline = absl::Now() + options_.open_timeout;
+    const Deadline deadline(options_.open_timeout);
     for (int attempts = 0;;) {
       absl::Status status = TryOpen();
       if (!absl::IsNotFound(status) || refused_) return status;
       // Not found a moment after the anchor named it: look at the anchor again, for a while.
-      if (absl::Now() >= deadline && ++attempts >= kOpenAttempts) return NoSuchChannel(*files_);
-      if (absl::Now() >= deadline && !Anchor::Open(*files_).ok()) return NoSuchChannel(*files_);
-      if (absl::Now() < deadline) absl::SleepFor(kAnchorPoll);
+      if (deadline.passed() && ++attempts >= kOpenAttempts) return NoSuchChannel(*files_);
+      if (deadline.passed() && !Anchor::Open(*files_).ok()) return NoSuchChannel(*files_);
+      if (!deadline.passed()) absl::SleepFor(kAnchorPoll);
     }
   }
 
@@ -88,14 +89,14 @@ class DataBlockConsumer::State final : public Waitable {
       return absl::FailedPreconditionError(absl::StrCat(
           "channel '", channel(), "' has no name to find its next segment by; Follow its descriptors"));
     }
-    const absl::Time deadline = absl::Now() + timeout;
+    const Deadline deadline(timeout);
     absl::Status last = absl::OkStatus();
     do {
-      last = TryFollow(std::min(deadline - absl::Now(), absl::FromChrono(kLivenessInterval)));
+      last = TryFollow(std::min(deadline.left(), absl::FromChrono(kLivenessInterval)));
       if (last.ok() || refused_ || !(absl::IsNotFound(last) || absl::IsDeadlineExceeded(last))) return last;
       // No anchor to wait on.
       if (absl::IsNotFound(last)) absl::SleepFor(kAnchorPoll);
-    } while (absl::Now() < deadline);
+    } while (!deadline.passed());
     return absl::DeadlineExceededError(
         absl::StrCat("channel '", channel(), "' has no new producer yet; call Follow again"));
   }

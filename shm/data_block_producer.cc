@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "shm/channel/anchor.h"
 #include "shm/channel/channel_files.h"
 #include "shm/channel/invariant.h"
@@ -20,6 +19,7 @@
 #include "shm/channel/succession.h"
 #include "shm/channel/wait.h"
 #include "shm/os/crash_point.h"
+#include "shm/os/deadline.h"
 #include "shm/os/fork_guard.h"
 #include "shm/os/full_fence.h"
 #include "shm/os/futex.h"
@@ -490,13 +490,12 @@ DataBlockProducer::~DataBlockProducer() = default;
 }
 
 SlotResult DataBlockProducer::WaitForSlots(size_t slots, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   for (;;) {
-    const std::optional<SlotResult> result = state_->WaitForSlots(slots, timeout);
+    const std::optional<SlotResult> result = state_->WaitForSlots(slots, deadline.left());
     if (result.has_value()) return *result;
     DoWhatWasAsked();
     if (state_->TryAcquire(slots)) return SlotResult::kOk;
-    timeout = deadline - absl::Now();
   }
 }
 

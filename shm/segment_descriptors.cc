@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "shm/os/deadline.h"
 #include "shm/os/descriptor_passing.h"
 
 namespace pylabhub::shm {
@@ -24,10 +24,10 @@ absl::Status Malformed(absl::string_view what) {
 }
 
 // Receives the parts, all of which are missing as yet.
-absl::Status ReceiveParts(int socket, std::vector<UniqueFd>& parts, absl::Time deadline) {
+absl::Status ReceiveParts(int socket, std::vector<UniqueFd>& parts, const Deadline& deadline) {
   for (size_t received = 0; received < parts.size();) {
     const size_t count = std::min(kMaxParcelDescriptors, parts.size() - received);
-    absl::StatusOr<Parcel> parcel = ReceiveParcel(socket, count, deadline - absl::Now());
+    absl::StatusOr<Parcel> parcel = ReceiveParcel(socket, count, deadline.left());
     if (!parcel.ok()) return parcel.status();
     for (UniqueFd& part : parcel->descriptors) parts[received++] = std::move(part);
   }
@@ -94,7 +94,7 @@ absl::StatusOr<ReceivedSegment> ReceiveSegment(int socket, absl::Duration timeou
 // The first parcel has data, bell, and how many parts follow before the note.
 absl::Status SendWholeSegment(int socket, const SegmentDescriptors& descriptors, absl::string_view note,
                               absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   std::vector<int> parts;
   for (const UniqueFd& part : descriptors.parts) {
     if (!part.valid()) return absl::InvalidArgumentError("a part of the segment is missing");
@@ -108,7 +108,7 @@ absl::Status SendWholeSegment(int socket, const SegmentDescriptors& descriptors,
   if (absl::Status status = SendParcel(socket, both, first, timeout); !status.ok()) return status;
   for (std::span<const int> left(parts); !left.empty();) {
     const size_t count = std::min(kMaxParcelDescriptors, left.size());
-    absl::Status status = SendParcel(socket, left.first(count), "", deadline - absl::Now());
+    absl::Status status = SendParcel(socket, left.first(count), "", deadline.left());
     if (!status.ok()) return status;
     left = left.subspan(count);
   }
@@ -116,7 +116,7 @@ absl::Status SendWholeSegment(int socket, const SegmentDescriptors& descriptors,
 }
 
 absl::StatusOr<ReceivedWholeSegment> ReceiveWholeSegment(int socket, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   absl::StatusOr<Parcel> first = ReceiveParcel(socket, /*descriptor_count=*/2, timeout);
   if (!first.ok()) return first.status();
   uint32_t part_count = 0;

@@ -18,6 +18,7 @@
 #include "client/cli/rate_meter.h"
 #include "client/cli/slot_printer.h"
 #include "client/cli/terminal.h"
+#include "client/steady_now.h"
 
 namespace pylabhub::cli {
 namespace {
@@ -191,8 +192,8 @@ class Tail {
     constexpr absl::Duration kGrace = absl::Seconds(2);
     constexpr absl::Duration kPause = absl::Milliseconds(20);
     // By the clock: asking takes its time too, when the broker is away.
-    const absl::Time deadline = absl::Now() + kGrace;
-    while (absl::Now() < deadline) {
+    const absl::Time deadline = SteadyNow() + kGrace;
+    while (SteadyNow() < deadline) {
       const absl::StatusOr<Channel> found =
           channel_.link.messenger->DiscoverProducer(options_.channel, absl::ZeroDuration());
       if (!found.ok() || Interrupted()) return false;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "client/steady_now.h"
 
 namespace pylabhub::recording {
 namespace {
@@ -77,12 +77,12 @@ Recorder::Recorder(std::vector<ChannelConsumer> channels, const RecorderOptions&
       writer_(std::move(writer)),
       queue_(options.buffer_bytes),
       collector_(std::move(channels), options.follow, queue_),
-      start_time_(absl::Now()) {}
+      start_time_(SteadyNow()) {}
 
 Recorder::~Recorder() = default;
 
 absl::Status Recorder::Run(const std::function<bool(const RecordingReport&)>& goes_on) {
-  start_time_ = absl::Now();
+  start_time_ = SteadyNow();
   std::thread reader([this] { collector_.Run(); });
   absl::Status status = WriteUntilItEnds(goes_on);
   // Whatever was not written now never will be.
@@ -96,15 +96,15 @@ absl::Status Recorder::Run(const std::function<bool(const RecordingReport&)>& go
 
 absl::Status Recorder::WriteUntilItEnds(const std::function<bool(const RecordingReport&)>& goes_on) {
   const absl::Duration flush_period = std::max(options_.flush_period, kShortestFlushPeriod);
-  absl::Time next_flush = absl::Now() + flush_period;
-  absl::Time next_look = absl::Now() + kLook;
+  absl::Time next_flush = SteadyNow() + flush_period;
+  absl::Time next_look = SteadyNow() + kLook;
   while (!queue_.Finished()) {
     std::optional<Batch> batch =
-        queue_.Pop(std::min(kLook, std::max(next_flush - absl::Now(), absl::ZeroDuration())));
+        queue_.Pop(std::min(kLook, std::max(next_flush - SteadyNow(), absl::ZeroDuration())));
     if (batch.has_value()) {
       if (absl::Status status = Write(*std::move(batch)); !status.ok()) return status;
     }
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     if (now >= next_flush) {
       if (absl::Status status = writer_->Flush(); !status.ok()) return status;
       next_flush = now + flush_period;
@@ -138,7 +138,7 @@ void Recorder::Count(const Batch& batch) {
 void Recorder::Measure() {
   report_.paths = writer_->paths();
   report_.file_bytes = writer_->file_bytes();
-  report_.elapsed = absl::Now() - start_time_;
+  report_.elapsed = SteadyNow() - start_time_;
   report_.buffer_use = static_cast<double>(queue_.bytes()) / static_cast<double>(queue_.capacity_bytes());
 }
 

@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "client/recording/format.h"
+#include "client/steady_now.h"
 #include "shm/segment_id.h"
 
 namespace pylabhub::recording {
@@ -94,7 +94,7 @@ absl::StatusOr<Hid> RecordingWriter::CreateFile(const std::string& path) const {
 }
 
 absl::Status RecordingWriter::OpenNextFile() {
-  file_start_ = absl::Now();
+  file_start_ = SteadyNow();
   has_rows_ = false;
   const std::string path = rotates() ? PartPath(options_.path, paths_.size() + 1) : options_.path;
   absl::StatusOr<Hid> file = CreateFile(path);
@@ -127,7 +127,7 @@ bool RecordingWriter::IsTimeForTheNextFile() const {
       bytes >= options_.rotate_bytes) {
     return true;
   }
-  return absl::Now() - file_start_ >= options_.rotate_after;
+  return SteadyNow() - file_start_ >= options_.rotate_after;
 }
 
 absl::Status RecordingWriter::OrAbandon(absl::Status status) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/steady_now.h"
 
 namespace pylabhub::recording {
 namespace {
@@ -130,16 +131,16 @@ absl::Status Replayer::OpenPart(const RecordedFile& file) {
 
 absl::Status Replayer::Run(const std::function<bool(const ReplayReport&)>& goes_on) {
   goes_on_ = &goes_on;
-  next_look_ = absl::Now();
+  next_look_ = SteadyNow();
   if (absl::Status status = WaitForConsumers(); !status.ok()) return status;
-  start_time_ = absl::Now();
+  start_time_ = SteadyNow();
   absl::Status status;
   for (const RecordedFile& file : files_) {
     status.Update(OpenPart(file));
     if (status.ok()) status = ReplayPart();
     if (!status.ok()) break;
   }
-  report_.elapsed = absl::Now() - start_time_;
+  report_.elapsed = SteadyNow() - start_time_;
   return status;
 }
 
@@ -220,7 +221,7 @@ absl::Status Replayer::WaitUntilDue(int64_t timestamp_ns) {
   const absl::Time due =
       start_time_ + absl::Nanoseconds(timestamp_ns - *first_timestamp_ns_) / options_.speed;
   while (true) {
-    const absl::Duration left = due - absl::Now();
+    const absl::Duration left = due - SteadyNow();
     if (left <= absl::ZeroDuration()) return absl::OkStatus();
     absl::SleepFor(std::min(left, kLook));
     if (absl::Status status = AskWhetherToGoOn(); !status.ok()) return status;
@@ -228,7 +229,7 @@ absl::Status Replayer::WaitUntilDue(int64_t timestamp_ns) {
 }
 
 absl::Status Replayer::AskWhetherToGoOn() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now < next_look_) return absl::OkStatus();
   next_look_ = now + kLook;
   report_.elapsed = report_.slots == 0 ? absl::ZeroDuration() : now - start_time_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "client/steady_now.h"
 
 namespace pylabhub::recording {
 namespace {
@@ -80,7 +81,7 @@ class SlotCollector::Source {
   }
 
   void Begin() {
-    if (batch_.empty()) batch_begin_ = absl::Now();
+    if (batch_.empty()) batch_begin_ = SteadyNow();
   }
 
   bool HandOver() {
@@ -155,10 +156,10 @@ class SlotCollector::Source {
 
   void NoteGone(GapKind kind) {
     if (!gone_since_.has_value()) {
-      gone_since_ = absl::Now();
+      gone_since_ = SteadyNow();
       NoteGap(kind, 0);
     }
-    LookForSuccessor(absl::Now());
+    LookForSuccessor(SteadyNow());
   }
 
   void LookForSuccessor(absl::Time now) {
@@ -223,11 +224,11 @@ bool SlotCollector::RunOnce() {
 }
 
 void SlotCollector::Run() {
-  absl::Time next_poll = absl::Now() + kPollPeriod;
+  absl::Time next_poll = SteadyNow() + kPollPeriod;
   bool is_written = true;
   while (is_written && Continues()) {
     is_written = RunOnce();
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     if (now < next_poll) continue;
     next_poll = now + kPollPeriod;
     for (const auto& source : sources_) is_written = source->Poll(now) && is_written;

@@ -1,7 +1,7 @@
 // A client's end of a hand-over: one connection to the broker's socket, on which it asks and is answered.
 //
 // Thread safety: thread-compatible.
-// Time:          every call ends at `deadline` (of absl::Now) at the latest.
+// Time:          every call ends at `deadline` (of SteadyNow) at the latest.
 // Errors:        those of packet.h, when there is no answer; what the broker refuses is in the answer's status.
 #ifndef PYLABHUB_PROTO_HANDOVER_CALLER_H_
 #define PYLABHUB_PROTO_HANDOVER_CALLER_H_

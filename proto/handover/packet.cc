@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -30,14 +31,14 @@ absl::Status Broken(absl::string_view what, int error) {
 
 absl::Status Await(int socket, short events, absl::Time deadline) {
   for (;;) {
-    const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), kLongestPoll);
+    const absl::Duration left = std::clamp(deadline - SteadyNow(), absl::ZeroDuration(), kLongestPoll);
     pollfd poller = {.fd = socket, .events = events, .revents = 0};
     // Rounded up: who has less than a millisecond left does not spin.
     const auto wait_ms = absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)));
     const int ready = poll(&poller, 1, static_cast<int>(wait_ms));
     if (ready > 0) return absl::OkStatus();
     if (ready < 0 && errno != EINTR) return Broken("wait for a socket", errno);
-    if (absl::Now() >= deadline) {
+    if (SteadyNow() >= deadline) {
       return absl::DeadlineExceededError("the other end of the socket does not answer");
     }
   }
@@ -150,6 +151,10 @@ absl::StatusOr<std::optional<Packet>> TryReceive(int socket) {
   return std::optional<Packet>(std::move(packet));
 }
 
+absl::Time SteadyNow() {
+  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
 absl::Status Send(int socket, absl::string_view bytes, std::span<const int> descriptors,
                   absl::Time deadline) {
   for (;;) {
@@ -188,7 +193,7 @@ absl::StatusOr<Descriptor> Connect(const std::string& path, absl::Time deadline)
       return descriptor;
     }
     if (errno != EAGAIN && errno != EINTR) return CannotConnect(path, errno);
-    if (absl::Now() >= deadline) {
+    if (SteadyNow() >= deadline) {
       return absl::DeadlineExceededError(absl::StrCat("the broker's socket ", path, " accepts nobody"));
     }
     absl::SleepFor(kConnectRetry);

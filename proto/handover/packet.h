@@ -43,7 +43,11 @@ absl::StatusOr<bool> TrySend(int socket, absl::string_view bytes, std::span<cons
 // What has come; nothing if nothing has.
 absl::StatusOr<std::optional<Packet>> TryReceive(int socket);
 
-// The same, waiting until `deadline` (of absl::Now) at the latest.
+// The clock of the deadlines here. Steady: a step of the host's clock makes no wait longer or shorter. absl::Time serves as its
+// type; its origin means nothing.
+absl::Time SteadyNow();
+
+// The same, waiting until `deadline` (of SteadyNow) at the latest.
 absl::Status Send(int socket, absl::string_view bytes, std::span<const int> descriptors, absl::Time deadline);
 absl::StatusOr<Packet> Receive(int socket, absl::Time deadline);
 

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "shm/os/deadline.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -44,24 +44,23 @@ absl::Status Malformed(absl::string_view what) {
 }
 
 // Waits until `socket` is ready for `events`.
-absl::Status Await(int socket, short events, absl::Time deadline) {
+absl::Status Await(int socket, short events, const Deadline& deadline) {
   for (;;) {
-    const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), kLongestPoll);
+    const absl::Duration left = std::min(deadline.left(), kLongestPoll);
     pollfd poller = {.fd = socket, .events = events, .revents = 0};
     // Rounded up: who has less than a millisecond left does not spin.
     const int ready = poll(
         &poller, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
     if (ready > 0) return absl::OkStatus();
     if (ready < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "cannot wait for a socket (poll)");
-    if (absl::Now() >= deadline)
-      return absl::DeadlineExceededError("the other end of the socket is not ready");
+    if (deadline.passed()) return absl::DeadlineExceededError("the other end of the socket is not ready");
   }
 }
 
 // Calls `transfer` when the socket is ready, again and again until it did something. What it returned.
 template <typename Transfer>
 absl::StatusOr<size_t> Complete(int socket, short events, absl::Duration timeout, Transfer transfer) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   for (;;) {
     const ssize_t bytes = transfer();
     if (bytes >= 0) return static_cast<size_t>(bytes);

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "shm/os/deadline.h"
 
 namespace pylabhub::shm {
 namespace {
@@ -39,10 +40,10 @@ absl::StatusOr<bool> TryLockByte(int fd, int64_t offset) {
 
 absl::StatusOr<bool> TryLockByteFor(int fd, int64_t offset, absl::Duration patience) {
   // Not F_OFD_SETLKW: it has no deadline, and a holder that is stopped would stop everybody.
-  const absl::Time deadline = absl::Now() + patience;
+  const Deadline deadline(patience);
   for (;;) {
     absl::StatusOr<bool> locked = TryLockByte(fd, offset);
-    if (!locked.ok() || *locked || absl::Now() >= deadline) return locked;
+    if (!locked.ok() || *locked || deadline.passed()) return locked;
     absl::SleepFor(kPoll);
   }
 }

@@ -1,15 +1,9 @@
 // A pylabhub-broker process on a host whose clock is set.
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +14,7 @@
 #include "tests/broker/watch_client.h"
 #include "tests/broker/wire_fixture.h"
 #include "tests/support/program.h"
+#include "tests/support/settable_clock.h"
 #include "tests/support/temp_folder.h"
 
 namespace pylabhub::broker {
@@ -37,32 +32,10 @@ using ::testing::StartsWith;
 constexpr char kListening[] = "listening on ";
 constexpr milliseconds kLease(800);
 
-// How far a program's clock is from the host's; see tests/support/stepped_clock.cc.
-class SettableClock {
- public:
-  explicit SettableClock(const std::string& file) {
-    std::ofstream(file, std::ios::binary) << std::string(sizeof(int64_t), '\0');
-    const int descriptor = open(file.c_str(), O_RDWR | O_CLOEXEC);
-    void* mapped = mmap(nullptr, sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-    close(descriptor);
-    if (mapped == MAP_FAILED) std::abort();
-    step_ = static_cast<std::atomic<int64_t>*>(mapped);
-    setenv("PYLABHUB_CLOCK_STEP", file.c_str(), 1);
-  }
-  ~SettableClock() { munmap(step_, sizeof(int64_t)); }
-  SettableClock(const SettableClock&) = delete;
-  SettableClock& operator=(const SettableClock&) = delete;
-
-  void Set(nanoseconds step) { step_->store(step.count()); }
-
- private:
-  std::atomic<int64_t>* step_ = nullptr;
-};
-
 class ClockStepTest : public ::testing::Test {
  protected:
   ClockStepTest() {
-    setenv("LD_PRELOAD", "tests/support/libstepped_clock.so", 1);
+    setenv("LD_PRELOAD", testing::kSteppedClock, 1);
     broker_.emplace(std::vector<std::string>{"broker/pylabhub-broker", "--port=0",
                                              "--state-dir=" + folder_.path(), "--lease-ttl=800ms"});
     unsetenv("LD_PRELOAD");
@@ -97,7 +70,7 @@ class ClockStepTest : public ::testing::Test {
   }
 
   const testing::TempFolder folder_;
-  SettableClock clock_{folder_ / "clock_step"};
+  testing::SettableClock clock_{folder_ / "clock_step"};
   std::optional<Program> broker_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Broker::Stub> stub_;

@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "proto/handover/caller.h"
 #include "proto/handover/packet.h"
 #include "tests/broker/handover/bundle.h"
@@ -35,7 +34,7 @@ using testing::Whole;
 
 constexpr uid_t kNobody = 65534;
 
-absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
+absl::Time Soon() { return handover::SteadyNow() + absl::Seconds(20); }
 
 ino_t FileOf(const Descriptor& descriptor) {
   struct stat status = {};
@@ -263,7 +262,8 @@ TEST_F(HandOverWireTest, WhoLeavesLosesItsPartAndTheProducerMakesItAnew) {
 
   // Told soon after it is answered.
   v1::HandOverTask task;
-  for (const absl::Time deadline = Soon(); task.retired_parts().empty() && absl::Now() < deadline;) {
+  for (const absl::Time deadline = Soon();
+       task.retired_parts().empty() && handover::SteadyNow() < deadline;) {
     task = TaskOf(producer);
   }
   EXPECT_EQ(task.channel_name(), name);
@@ -388,7 +388,7 @@ TEST_F(HandOverWireTest, AFloodOfConnectionsAndOfNonsenseIsOutlived) {
   }
   // The last of them may have its turn before the server has seen that the others are gone.
   std::string verdict;
-  for (const absl::Time deadline = Soon(); verdict != "OK" && absl::Now() < deadline;) {
+  for (const absl::Time deadline = Soon(); verdict != "OK" && handover::SteadyNow() < deadline;) {
     auto caller = handover::Caller::Connect(socket(), Soon());
     ASSERT_TRUE(caller.ok());
     const Bundle bundle = Whole(ticket, 1);

@@ -164,7 +164,7 @@ class MatrixTest : public ::testing::Test {
   }
 
   handover::Answer Ask(const v1::HandOverRequest& request, const std::vector<int>& descriptors) const {
-    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    const absl::Time deadline = handover::SteadyNow() + absl::Seconds(20);
     auto caller = handover::Caller::Connect(lab_.hand_over_socket(), deadline);
     EXPECT_TRUE(caller.ok()) << caller.status();
     if (!caller.ok()) return {};

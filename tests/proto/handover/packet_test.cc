@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "tests/support/socket_pair.h"
 
 namespace pylabhub::handover {
@@ -18,7 +17,7 @@ namespace {
 
 using testing::SocketPair;
 
-absl::Time Soon() { return absl::Now() + absl::Seconds(10); }
+absl::Time Soon() { return SteadyNow() + absl::Seconds(10); }
 
 size_t OpenDescriptors() {
   size_t count = 0;
@@ -101,7 +100,7 @@ TEST(HandOverPacketTest, APacketThatIsTooLongIsRefusedWithItsDescriptorsClosed) 
 
 TEST(HandOverPacketTest, WhoDoesNotAnswerIsWaitedForUntilTheDeadlineAlone) {
   SocketPair sockets;
-  EXPECT_EQ(Receive(sockets.second(), absl::Now() + absl::Milliseconds(5)).status().code(),
+  EXPECT_EQ(Receive(sockets.second(), SteadyNow() + absl::Milliseconds(5)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_FALSE(TryReceive(sockets.second())->has_value());
   sockets.CloseFirst();
