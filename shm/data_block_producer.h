@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "shm/channel_config.h"
 #include "shm/handed_over.h"
+#include "shm/producer_stats.h"
 #include "shm/segment_descriptors.h"
 #include "shm/segment_id.h"
 #include "shm/slot_result.h"
@@ -34,19 +35,7 @@
 
 namespace pylabhub::shm {
 
-// What a producer has done so far. All counted by the producer, in the segment, where any tool can read them.
-struct ProducerStats {
-  uint64_t committed_slots = 0;
-  uint64_t committed_bytes = 0;
-  uint64_t aborted_slots = 0;
-  uint64_t waits = 0;                // Acquires that found no free slot
-  absl::Duration blocked;            // time spent in those
-  uint64_t wakes = 0;                // system calls made to wake sleeping consumers
-  uint64_t evicted_consumers = 0;    // found dead while they held a slot back
-  uint64_t dropped_backlogs = 0;     // consumers that were too slow, and whose backlog was not waited for
-  uint64_t cut_off_consumers = 0;    // consumers that were too slow, and are not waited for any more
-  uint64_t invalid_peer_values = 0;  // cursors and pins that no correct consumer writes
-};
+class ProducerSegment;
 
 class DataBlockProducer {
  public:
@@ -151,16 +140,15 @@ class DataBlockProducer {
   void RequestMoveOn(std::vector<uint32_t> except_places, MovedOn moved_on);
 
  private:
-  class State;
   struct Dealings;
   SlotResult AcquireSlots(size_t slots, absl::Duration timeout);
   SlotResult WaitForSlots(size_t slots, absl::Duration timeout);
   void DoChores();
   void DoWhatWasAsked();
   absl::Status MoveOn(const std::vector<uint32_t>& except_places);
-  DataBlockProducer(std::unique_ptr<State> state, std::unique_ptr<Dealings> dealings);
-  std::unique_ptr<Dealings> dealings_;  // with other threads; none if the channel has a name
-  std::unique_ptr<State> state_;        // of the current segment
+  DataBlockProducer(std::unique_ptr<ProducerSegment> segment, std::unique_ptr<Dealings> dealings);
+  std::unique_ptr<Dealings> dealings_;        // with other threads; none if the channel has a name
+  std::unique_ptr<ProducerSegment> segment_;  // the current one
 };
 
 }  // namespace pylabhub::shm

@@ -19,19 +19,6 @@ constexpr int kOpenAttempts = 100;
 
 uint64_t Read(const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); }
 
-ProducerStats ReadProducer(const ProducerProgress& progress) {
-  return {.committed_slots = Read(progress.head),
-          .committed_bytes = Read(progress.committed_bytes),
-          .aborted_slots = Read(progress.aborted_slots),
-          .waits = Read(progress.waits),
-          .blocked = absl::Nanoseconds(Read(progress.blocked_ns)),
-          .wakes = Read(progress.wakes),
-          .evicted_consumers = Read(progress.evicted_consumers),
-          .dropped_backlogs = Read(progress.dropped_backlogs),
-          .cut_off_consumers = Read(progress.cut_off_consumers),
-          .invalid_peer_values = Read(progress.invalid_peer_values)};
-}
-
 // What a consumer wrote is input: an index is followed only if there is such a group.
 std::string GroupName(const ChannelConfig& config, uint32_t group) {
   return group >= 1 && group <= config.groups.size() ? config.groups[group - 1] : std::string();
@@ -78,7 +65,7 @@ ChannelMetrics ReadMetrics(const OpenedSegment& segment) {
   const bool closed = view.header->wait.closed_at.load(std::memory_order_acquire) != 0;
   metrics.producer_state =
       closed ? ProducerState::kClosed : (alive ? ProducerState::kAlive : ProducerState::kDead);
-  metrics.producer = ReadProducer(view.header->progress);
+  metrics.producer = StatsOf(view.header->progress);
   for (const ControlPart& part : segment.control.parts) {
     for (uint32_t place = part.view.first_place(); place < part.view.end_place(); ++place) {
       const ConsumerEntry& entry = part.view.entry(place);

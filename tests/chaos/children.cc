@@ -40,22 +40,25 @@ pid_t Children::Start(int name, const std::function<int()>& body) {
   return pid;
 }
 
-std::optional<Children::End> Children::WaitForOne(std::chrono::steady_clock::time_point deadline) {
+std::optional<Children::End> Children::WaitForOne(std::chrono::steady_clock::time_point deadline,
+                                                  std::span<const int> sockets) {
   std::vector<pollfd> polls;
   std::vector<int> names;
   for (const auto& [name, handle] : running_) {
     polls.push_back({.fd = handle.pidfd, .events = POLLIN, .revents = 0});
     names.push_back(name);
   }
+  for (const int socket : sockets) polls.push_back({.fd = socket, .events = POLLIN, .revents = 0});
   for (;;) {
     const auto left = deadline - std::chrono::steady_clock::now();
     const auto left_ms = std::chrono::duration_cast<std::chrono::milliseconds>(left).count();
     const int ready = poll(polls.data(), polls.size(), static_cast<int>(std::max<int64_t>(left_ms, 0)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return std::nullopt;
-    for (size_t i = 0; i < polls.size(); ++i) {
+    for (size_t i = 0; i < names.size(); ++i) {
       if (polls[i].revents != 0) return Reap(names[i]);
     }
+    return std::nullopt;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 
 namespace pylabhub::chaos {
 
@@ -33,8 +34,10 @@ class Children {
   bool Runs(int name) const { return running_.contains(name); }
   bool empty() const { return running_.empty(); }
   pid_t pid(int name) const { return running_.at(name).pid; }
-  // Waits for one to end, and reaps it: by then the kernel has dropped all that it held. Nothing after `deadline`.
-  std::optional<End> WaitForOne(std::chrono::steady_clock::time_point deadline);
+  // Waits for one to end, and reaps it: by then the kernel has dropped all that it held. Nothing after `deadline`, or as soon as
+  // there is something to be read from one of `sockets`.
+  std::optional<End> WaitForOne(std::chrono::steady_clock::time_point deadline,
+                                std::span<const int> sockets = {});
   void KillAll();
 
  private:

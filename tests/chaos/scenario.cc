@@ -4,9 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <chrono>
-#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,7 +17,7 @@
 #include "tests/chaos/payload.h"
 #include "tests/chaos/reader.h"
 #include "tests/chaos/sealed_scenario.h"
-#include "tests/chaos/vandal.h"
+#include "tests/chaos/staging.h"
 #include "tests/chaos/writer.h"
 #include "tests/support/shm_folder.h"
 
@@ -30,8 +29,6 @@ using shm::Policy;
 // Far more than anybody needs, also under a sanitizer on a busy machine: who takes longer is stuck.
 constexpr std::chrono::seconds kPatience{30};
 constexpr absl::Duration kStepTime = absl::Milliseconds(20);
-// For what a script waits for, and need not happen if somebody was killed.
-constexpr absl::Duration kScriptTime = absl::Milliseconds(100);
 constexpr uint32_t kGuestSlots = 7;  // before it leaves and comes back
 constexpr uint32_t kBatchSlots = 3;
 constexpr uint64_t kZoneBytes = 304;
@@ -41,11 +38,6 @@ constexpr int kSuccessor = 100;
 constexpr int kReplacement = 101;
 constexpr int kSweeper = 102;
 constexpr int kShortLived = 103;
-
-void WaitUntil(const std::function<bool()>& happened, absl::Duration time = kScriptTime) {
-  const absl::Time deadline = absl::Now() + time;
-  while (!happened() && absl::Now() < deadline) usleep(20);
-}
 
 class Scenario {
  public:
@@ -98,10 +90,6 @@ class Scenario {
 
  private:
   bool has_resident() const { return shape_.policy != Policy::kSingleReader; }
-  uint32_t slots() const {
-    const bool needs_time = shape_.script == Script::kLap || shape_.script == Script::kCalm;
-    return needs_time ? 6 * shape_.capacity_slots + 64 : 4 * shape_.capacity_slots + 16;
-  }
 
   static std::string NameOfProcess(int name) {
     if (name < static_cast<int>(kRoles)) return NameOf(static_cast<Role>(name));
@@ -115,7 +103,7 @@ class Scenario {
 
   void StartRole(Role role) {
     children_.Start(static_cast<int>(role), [this, role] {
-      std::vector<AtPoint> plan = PlanOf(role);
+      std::vector<AtPoint> plan = staging_.PlanOf(role);
       if (victim_.has_value() && victim_->role == role) {
         plan.push_back({victim_->point, victim_->passing, [this] { Die(victim_->death, *orphan_); }});
       }
@@ -169,19 +157,18 @@ class Scenario {
   }
 
   int Produce(bool follows) {
-    if (shape_.script == Script::kDoorway && follows) {
-      WaitUntil([this] { return CountPassings("channel.leave.locked_as_producer") != 0; });
-    }
+    staging_.BeforeProducer(follows);
     if (shape_.script == Script::kRefusal && !AskForTooMuch()) return 2;
     Writer writer(*ledger_);
     if (absl::Status status = writer.Create(config_, Waits()); !status.ok()) {
       ledger_->of_generation(ledger_->NewGeneration()).fault.Say(status.ToString());
       return 3;
     }
-    for (uint32_t i = 0; i < slots(); ++i) {
-      if (i == slots() / 4 && writer.PutAndAbort(absl::FromChrono(kPatience)) != shm::SlotResult::kOk)
+    for (uint32_t i = 0; i < staging_.slots(); ++i) {
+      if (i == staging_.slots() / 4 &&
+          writer.PutAndAbort(absl::FromChrono(kPatience)) != shm::SlotResult::kOk)
         return 4;
-      BeforeSlot(i);
+      staging_.BeforeSlot(i);
       if (shape_.script == Script::kZone && i % 3 == 0 && !writer.PutZone(PayloadBytes(i)).ok()) return 9;
       const shm::SlotResult result = Put(writer, i);
       if (result == shm::SlotResult::kOk) continue;
@@ -211,16 +198,6 @@ class Scenario {
     const size_t most = shape_.slot_bytes / sizeof(uint64_t) * sizeof(uint64_t);
     const size_t less = size_t{24} * i % (most - kMinPayloadBytes + 8);
     return i % 3 == 0 ? most : kMinPayloadBytes + less / 8 * 8;
-  }
-
-  // What a script wants a producer to wait for.
-  void BeforeSlot(uint32_t i) {
-    if (shape_.script == Script::kLap && i == slots() / 2) {
-      WaitUntil([this] { return CountPassings("reader.take.descriptor_read") >= kOvertakenSlot; });
-    }
-    if (shape_.script == Script::kCalm && i > slots() / 3) {
-      WaitUntil([this, i] { return MostReleased() + 4 > i; }, absl::Milliseconds(1));
-    }
   }
 
   // Until the last producer is gone. What there is to clean up are channels whose producers died at once.
@@ -282,70 +259,6 @@ class Scenario {
     return {.spin = shape_.script == Script::kCalm ? absl::Milliseconds(1) : absl::ZeroDuration()};
   }
 
-  std::vector<AtPoint> PlanOf(Role role) {
-    switch (shape_.script) {
-      case Script::kDoorway:
-        if (IsProducer(role)) return {};
-        return {{"channel.leave.locked_as_producer", 1, [this] {
-                   WaitUntil([this] { return ledger_->attempts.load() > 1; });
-                   usleep(2000);
-                 }}};
-      case Script::kLap:
-        if (role != Role::kResident) return {};
-        return {{"reader.take.descriptor_read", kOvertakenSlot, [this] {
-                   const uint64_t lap = Newest().attempted.load() + uint64_t{3} * shape_.capacity_slots;
-                   WaitUntil([this, lap] { return Newest().attempted.load() >= lap; });
-                 }}};
-      case Script::kFutileWake:
-      case Script::kCalm:
-        if (IsProducer(role)) return {};
-        return {{"consumer.sleep.about_to", 2,
-                 [this] {
-                   const uint64_t seen = Newest().attempted.load();
-                   WaitUntil([this, seen] { return Newest().attempted.load() > seen + 1; });
-                 }},
-                {"caller.holds_slot", 5, [this] {
-                   WaitUntil([this] { return CountPassings("producer.sleep.may_sleep_said") != 0; });
-                 }}};
-      case Script::kDropped:
-      case Script::kCutOff:
-        if (role != Role::kResident) return {};
-        return {{"caller.holds_slot", 3, [this] {
-                   WaitUntil([this] {
-                     return CountPassings("ring.slow.dropped") + CountPassings("ring.slow.cut_off") != 0;
-                   });
-                 }}};
-      case Script::kHeldByDead:
-        // The one that stays does not take over what the dead one held before that one's place is taken.
-        if (role != Role::kResident) return {};
-        return {{"caller.holds_slot", 2,
-                 [this] { WaitUntil([this] { return CountPassings("group.reopen.opened") != 0; }); }}};
-      case Script::kDamage:
-        if (!IsProducer(role)) return {};
-        return {{"ring.commit.chunk_named", 3, [this] { SpoilDescriptor(config_, 2); }},
-                {"ring.commit.chunk_named", 4, [this] { SpoilDescriptor(config_, 3); }}};
-      default:
-        return {};
-    }
-  }
-
-  ProducerRecord& Newest() { return ledger_->of_generation(std::max(ledger_->producers.load(), 1u)); }
-
-  // By one consumer.
-  uint64_t MostReleased() {
-    uint64_t released = 0;
-    for (uint32_t i = 0; i < ledger_->consumers.load(); ++i)
-      released = std::max(released, ledger_->consumer[i].released.load());
-    return released;
-  }
-
-  uint32_t CountPassings(const std::string& point) const {
-    const size_t index = std::lower_bound(points_.begin(), points_.end(), point) - points_.begin();
-    uint32_t count = 0;
-    for (const Passings& passings : passings_->of_role) count += passings.count[index].load();
-    return count;
-  }
-
   // The next life of the channel removes all that a crash left.
   void Sweep() {
     children_.Start(kSweeper, [this] {
@@ -393,13 +306,6 @@ class Scenario {
     }
   }
 
-  static constexpr uint32_t kOvertakenSlot = 3;
-
-  struct RolePassings {
-    Passings of_role[kRoles];
-    Passings of_others;
-  };
-
   const Shape& shape_;
   const std::optional<Victim>& victim_;
   const std::vector<std::string>& points_;
@@ -407,46 +313,11 @@ class Scenario {
   shm::ChannelConfig config_;
   Shared<Ledger> ledger_;
   Shared<RolePassings> passings_;
+  Staging staging_{shape_, config_, points_, *ledger_, *passings_};
   Shared<Cell<pid_t>> orphan_;
   Children children_;
   Outcome outcome_;
 };
-
-const char* NameOf(Script script) {
-  switch (script) {
-    case Script::kPlain:
-      return "plain";
-    case Script::kRefusal:
-      return "refusal";
-    case Script::kDoorway:
-      return "doorway";
-    case Script::kLap:
-      return "lap";
-    case Script::kFutileWake:
-      return "futile_wake";
-    case Script::kCalm:
-      return "calm";
-    case Script::kPins:
-      return "pins";
-    case Script::kDamage:
-      return "damage";
-    case Script::kBatch:
-      return "batch";
-    case Script::kDropped:
-      return "dropped";
-    case Script::kCutOff:
-      return "cut_off";
-    case Script::kHeldByDead:
-      return "held_by_dead";
-    case Script::kZone:
-      return "zone";
-    case Script::kHandedOver:
-      return "handed_over";
-    case Script::kJanitor:
-      return "janitor";
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -464,55 +335,6 @@ const char* NameOf(Role role) {
       return "janitor";
   }
   return "";
-}
-
-std::string NameOf(const Shape& shape) {
-  return absl::StrCat(std::string(shm::NameOf(shape.policy)), " ", shape.capacity_slots, " x ",
-                      shape.slot_bytes, " ", NameOf(shape.script));
-}
-
-std::vector<Shape> AllShapes() {
-  using shm::Buffering;
-  constexpr uint64_t kInline = 200;
-  constexpr uint64_t kChunk = 8192;
-  std::vector<Shape> shapes;
-  for (Policy policy : {Policy::kLatestOnly, Policy::kPublishSubscribe, Policy::kSingleReader,
-                        Policy::kSyncReader, Policy::kPipeline}) {
-    for (uint64_t slot_bytes : {kInline, kChunk}) {
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes});
-      shapes.push_back({policy, Buffering::kDoubleBuffer, 2, slot_bytes});
-      shapes.push_back({policy, Buffering::kSingle, 1, slot_bytes});
-      shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kDamage});
-      shapes.push_back({policy, Buffering::kRingBuffer, 8, slot_bytes, Script::kBatch});
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes, Script::kJanitor});
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, slot_bytes, Script::kFutileWake});
-    }
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kRefusal});
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kDoorway});
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kZone});
-    if (policy != Policy::kSingleReader) {
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHandedOver});
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHandedOver});
-    }
-    if (policy == Policy::kPipeline) {
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kHeldByDead});
-      shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kHeldByDead});
-    }
-    if (policy == Policy::kSyncReader) {
-      for (Script script : {Script::kDropped, Script::kCutOff}) {
-        shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, script});
-        shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, script});
-      }
-    }
-    if (shm::IsLossless(policy)) {
-      shapes.push_back({policy, Buffering::kRingBuffer, 64, kInline, Script::kCalm});
-      continue;
-    }
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kInline, Script::kLap});
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kLap});
-    shapes.push_back({policy, Buffering::kRingBuffer, 4, kChunk, Script::kPins});
-  }
-  return shapes;
 }
 
 Outcome Play(const Shape& shape, const std::optional<Victim>& victim,

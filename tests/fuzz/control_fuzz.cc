@@ -22,6 +22,7 @@
 #include "shm/segment/layout.h"
 #include "tests/fuzz/honest_consumer.h"
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/other_consumers.h"
 #include "tests/fuzz/require.h"
 #include "tests/fuzz/segment_samples.h"
 #include "tests/shm/segment_memory.h"
@@ -164,33 +165,11 @@ class Channel {
   void LookAtConsumers(Input& input) {
     const uint32_t place = static_cast<uint32_t>(input.Below(config_.max_consumers));
     const bool is_honest = place == honest_place_ && spares_honest_;
-    switch (input.Byte() % 7) {
-      case 0:
-        if (!is_honest) dead_.insert(place);
-        return;
-      case 1:
-        dead_.erase(place);
-        return;
-      case 2:
-        writer_.FindSlowest();
-        writer_.EvictDeadBlockers();
-        return;
-      case 3:
-        roster_.EvictAllDead();
-        return;
-      case 4:
-        Require(roster_.CountSettled() <= config_.max_consumers, "nobody is counted twice");
-        writer_.CountWaitFor(place, 1);
-        return writer_.CountWait(1);
-      case 5:
-        if (is_honest) return;
-        return writer_.GiveUpOn(place,
-                                input.Byte() % 2 == 0 ? shm::WhenSlow::kDropBacklog : shm::WhenSlow::kCutOff);
-      default:
-        if (is_honest) return;
-        if (roster_.IsReserved(place)) return roster_.ReleaseReservation(place);
-        return roster_.Reserve(place, 1 + input.Byte());
-    }
+    const int step = input.Byte() % 7;
+    if (step != kOther) return LookAtConsumer(step, place, is_honest, dead_, roster_, writer_, input);
+    Require(roster_.CountSettled() <= config_.max_consumers, "nobody is counted twice");
+    writer_.CountWaitFor(place, 1);
+    writer_.CountWait(1);
   }
 
   void SpoilEntry(Input& input) {

@@ -25,6 +25,7 @@
 #include "shm/segment/layout.h"
 #include "tests/fuzz/honest_consumer.h"
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/other_consumers.h"
 #include "tests/fuzz/require.h"
 #include "tests/fuzz/segment_samples.h"
 #include "tests/shm/segment_memory.h"
@@ -42,6 +43,8 @@ using ::pylabhub::shm::SegmentMemory;
 
 constexpr int kMaxSteps = 300;
 constexpr uint32_t kMostRenewals = 5;
+// A step of LookAtConsumers.
+constexpr int kRenews = 7;
 
 // Those of the other fuzzers; pipelines have a second group, which is not to be trusted.
 const std::vector<ChannelConfig>& Configs() {
@@ -210,34 +213,11 @@ class Channel {
   void LookAtConsumers(Input& input) {
     const uint32_t other = static_cast<uint32_t>(input.Below(CountPlaces(plan_)));
     const bool is_honest = other == place() && !evicted_;
-    switch (input.Byte() % 8) {
-      case 0:
-        if (!is_honest) dead_.insert(other);
-        return;
-      case 1:
-        dead_.erase(other);
-        return;
-      case 2:
-        writer_.FindSlowest();
-        writer_.EvictDeadBlockers();
-        return;
-      case 3:
-        roster_.EvictAllDead();
-        return;
-      case 4:
-        Require(roster_.CountSettled() <= CountPlaces(plan_), "nobody is counted twice");
-        return roster_.LookAtAll(writer_.next_sequence());
-      case 5:
-        if (is_honest) return;
-        return writer_.GiveUpOn(other,
-                                input.Byte() % 2 == 0 ? shm::WhenSlow::kDropBacklog : shm::WhenSlow::kCutOff);
-      case 6:
-        if (is_honest) return;
-        if (roster_.IsReserved(other)) return roster_.ReleaseReservation(other);
-        return roster_.Reserve(other, 1 + input.Byte());
-      default:
-        return Renew(input);
-    }
+    const int step = input.Byte() % 8;
+    if (step == kRenews) return Renew(input);
+    if (step != kOther) return LookAtConsumer(step, other, is_honest, dead_, roster_, writer_, input);
+    Require(roster_.CountSettled() <= CountPlaces(plan_), "nobody is counted twice");
+    roster_.LookAtAll(writer_.next_sequence());
   }
 
   void Renew(Input& input) {

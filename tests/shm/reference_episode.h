@@ -52,6 +52,10 @@ class ReferenceEpisode {
  private:
   using Answer = ReferenceChannel::Answer;
 
+  static constexpr absl::Duration kPatience = absl::Seconds(20);
+  static constexpr WaitOptions kNoSpin = {.spin = absl::ZeroDuration()};
+  static constexpr uint32_t kMaxBatch = 3;
+
   // One producer's segment.
   struct Generation {
     explicit Generation(const ChannelConfig& config) : reference(config) {}
@@ -76,11 +80,14 @@ class ReferenceEpisode {
     bool holds() const { return slot.has_value() || batch.has_value(); }
   };
 
+  static bool Failed();
   uint64_t Roll(uint64_t sides) { return random_() % sides; }
   Generation& current() { return *generations_.back(); }
   bool is_pipeline() const { return config_.policy == Policy::kPipeline; }
 
+  // reference_producers.cc
   void BeginGeneration();
+  void LetGoOfTheDrained();
   void EndGeneration();
   void Succeed();
 
@@ -91,6 +98,7 @@ class ReferenceEpisode {
   void NoteSlowConsumers(const ReferenceChannel::Room& room, bool got_one);
   ReferenceChannel::Payload RandomPayload();
 
+  // reference_consumers.cc
   void Read(Attached& consumer);
   void Acquire(Attached& consumer);
   void AcquireForItself(Attached& consumer, size_t wanted, WaitOutcome foreseen);
@@ -104,6 +112,7 @@ class ReferenceEpisode {
   bool IsDrainedFrom(size_t first, const ReferenceConsumer& consumer) const;
   void Follow(Attached& consumer);
 
+  // reference_membership.cc
   void Join();
   ConsumerOptions RandomOptions();
   size_t GenerationToJoin(const ConsumerOptions& options);
@@ -118,7 +127,7 @@ class ReferenceEpisode {
   Attached& Attach(std::unique_ptr<DataBlockConsumer> block, const ConsumerOptions& options,
                    size_t generation);
   size_t GroupIn(const ConsumerOptions& options) const;
-  void LetGoOfTheDrained();
+
   void DrainGroup(size_t group);
   void ReadToTheEnd(Attached& consumer);
 
