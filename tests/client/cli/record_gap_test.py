@@ -1,5 +1,6 @@
 """Whatever interrupts the slots of a recording is told: in the file, in the summary, by the exit code."""
 
+import os
 import resource
 import signal
 import unittest
@@ -23,6 +24,7 @@ class GapTest(RecordTest):
         publisher.publish(5)
         self.wait_until_recorded(5)
         recorder.send_signal(signal.SIGSTOP)
+        os.waitpid(recorder.pid, os.WUNTRACED)  # until all of its threads have stopped
         publisher.publish(200)
         recorder.send_signal(signal.SIGCONT)
         self.wait_until_recorded(6)
