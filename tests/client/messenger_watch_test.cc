@@ -223,7 +223,9 @@ TEST_F(MessengerWatchTest, ManyNamesAreFollowedByFewPatterns) {
   const size_t patterns = broker_.last_watch().name_patterns.size();
   EXPECT_LE(patterns, 100u);
   EXPECT_GE(patterns, 10u);
-  EXPECT_EQ(messenger->directory().size(), 300u);
+  // A stream that was begun anew with more names may still be telling of them.
+  while (messenger->directory().size() < names.size()) std::this_thread::yield();
+  EXPECT_EQ(messenger->directory().size(), names.size());
 }
 
 TEST_F(MessengerWatchTest, MorePatternsMayBeFollowedLater) {
