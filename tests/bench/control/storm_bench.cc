@@ -52,7 +52,7 @@ absl::Status MeasureHandshakes(const BrokerProcess& broker, Recorder& recorder) 
   for (size_t i = 0; i < kClients; ++i)
     clients.push_back(std::make_unique<BrokerClient>(broker.target(), broker.certificates_folder()));
   const Clock::time_point begin = Clock::now();
-  const absl::Status status = ForEachClient([&](size_t i) { return clients[i]->Heartbeat({SessionOf(i)}); });
+  absl::Status status = ForEachClient([&](size_t i) { return clients[i]->Heartbeat({SessionOf(i)}); });
   if (status.ok()) recorder.Add("storm.1000", "handshakes", "ns", NsSince(begin));
   return status;
 }
