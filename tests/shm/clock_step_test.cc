@@ -24,7 +24,6 @@ namespace {
 using ::pylabhub::testing::PutStamped;
 using ::pylabhub::testing::SettableClock;
 using ::pylabhub::testing::SocketPair;
-using ::pylabhub::testing::TimeOnARestlessClock;
 
 constexpr absl::Duration kTimeout = absl::Milliseconds(100);
 constexpr absl::Duration kPatience = absl::Seconds(20);
@@ -39,9 +38,7 @@ class ClockStepTest : public ::testing::Test {
   // `wait` gives up after kTimeout.
   template <typename Wait>
   static void ExpectToLast(Wait wait) {
-    const auto time = absl::FromChrono(TimeOnARestlessClock(*clock_of_this_host, wait));
-    EXPECT_GE(time, kTimeout);
-    EXPECT_LT(time, kTimeout + kPatience);
+    pylabhub::testing::ExpectToLast(*clock_of_this_host, absl::ToChronoMilliseconds(kTimeout), wait);
   }
 
   pylabhub::testing::ShmFolder folder_;

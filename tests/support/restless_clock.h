@@ -2,6 +2,8 @@
 #ifndef PYLABHUB_TESTS_SUPPORT_RESTLESS_CLOCK_H_
 #define PYLABHUB_TESTS_SUPPORT_RESTLESS_CLOCK_H_
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -42,6 +44,15 @@ std::chrono::nanoseconds TimeOnARestlessClock(SettableClock& clock, Act act) {
   const auto start = std::chrono::steady_clock::now();
   act();
   return std::chrono::steady_clock::now() - start;
+}
+
+// Expects that `wait`, which gives up after `timeout`, does so on a host whose clock is restless: neither sooner nor much later.
+template <typename Wait>
+void ExpectToLast(SettableClock& clock, std::chrono::milliseconds timeout, Wait wait) {
+  constexpr std::chrono::seconds kPatience(20);  // much less than the hour by which the clock is set
+  const std::chrono::nanoseconds time = TimeOnARestlessClock(clock, wait);
+  EXPECT_GE(time.count(), std::chrono::nanoseconds(timeout).count());
+  EXPECT_LT(time.count(), std::chrono::nanoseconds(timeout + kPatience).count());
 }
 
 }  // namespace pylabhub::testing
